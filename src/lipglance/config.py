@@ -1,0 +1,178 @@
+"""What a training run is: frozen dataclasses, read from a small YAML and kept in the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Size of the generator; the paper's base width is 64."""
+
+    width: int = 64
+    residual_blocks: int = 9
+    frames: int = 16
+    size: int = 64
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Size and training of the lip autoencoder behind the perceptual loss."""
+
+    width: int = 64
+    residual_blocks: int = 6
+    steps: int = 2000
+    batch: int = 64
+    rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The four-term objective; a weight of 0 switches a term off.
+
+    Attributes:
+        pixel: L1 between generated and real frames in [-1, 1].
+        perceptual: mean squared error of autoencoder features.
+        correlation: audio-visual correlation loss.
+        derivative: correlate the audio's derivative (True) or the audio itself.
+        adversarial: the generator's adversarial loss.
+        flow_stream: the discriminator watches optical flow.
+        audio_stream: the discriminator listens, and is shown mismatched pairs.
+        adversarial_start: step from which the discriminator and the adversarial loss take part.
+        correlation_start: step from which the correlation loss takes part.
+    """
+
+    pixel: float = 1.0
+    perceptual: float = 1.0
+    correlation: float = 0.5
+    derivative: bool = True
+    adversarial: float = 1.0
+    flow_stream: bool = True
+    audio_stream: bool = True
+    adversarial_start: int = 0
+    correlation_start: int = 0
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which clips are trained on and how they are varied.
+
+    Attributes:
+        corpora: names to keep, empty for all in the shards.
+        silence: share of samples that are silence with the clip's most closed mouth, still.
+        gain_db: loudness is moved by up to this many dB either way.
+        band_limit: share of samples whose upper mel bins are cut off, as a telephone does.
+        noise: share of samples with added noise.
+        colour: strength of brightness, contrast and colour changes, 0 for none.
+        geometry: largest rotation (radians), zoom and shift (share of half the crop).
+        flip: mirror half of the samples.
+    """
+
+    corpora: tuple[str, ...] = ()
+    silence: float = 0.05
+    gain_db: float = 8.0
+    band_limit: float = 0.2
+    noise: float = 0.3
+    colour: float = 0.15
+    geometry: float = 0.06
+    flip: bool = True
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run of the trainer; stored whole in its checkpoints."""
+
+    name: str = "lmgg"
+    seed: int = 0
+    steps: int = 100_000
+    batch: int = 24
+    accumulate: int = 1
+    rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    decay_from: float = 0.8
+    warmup: int = 100
+    correlation_rate: float = 1e-4
+    correlation_weight_decay: float = 5e-4
+    ema: float = 0.999
+    discriminator_width: int = 64
+    correlation_width: int = 64
+    precision: str = "bf16"
+    compile: bool = False
+    log_every: int = 20
+    validate_minutes: float = 5.0
+    checkpoint_minutes: float = 3.0
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """Return the config as plain dicts, lists and numbers, for JSON and checkpoints."""
+    return asdict(config)
+
+
+def from_dict(values: dict[str, Any]) -> TrainConfig:
+    """Build a config from plain values; absent ones keep their defaults.
+
+    Raises:
+        InputError: an unknown key or a value of the wrong type, named.
+    """
+    # Only training reads configs, so only training pays for omegaconf.
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.create(values))
+        plain = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"config not understood: {reason}; see lipglance/config.py") from error
+    assert isinstance(plain, dict)
+    parts: dict[str, Any] = {str(key): value for key, value in plain.items()}
+    parts["betas"] = tuple(parts["betas"])
+    parts["data"]["corpora"] = tuple(parts["data"]["corpora"])
+    parts["generator"] = GeneratorConfig(**parts["generator"])
+    parts["autoencoder"] = AutoencoderConfig(**parts["autoencoder"])
+    parts["loss"] = LossConfig(**parts["loss"])
+    parts["data"] = DataConfig(**parts["data"])
+    return TrainConfig(**parts)
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainConfig:
+    """Read a YAML config.
+
+    Args:
+        path: the file; a key ``base`` names another YAML beside it whose values come first.
+        overrides: ``key=value`` or ``loss.pixel=2`` strings that win over the file.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or holds unknown keys.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no config at {path}; expected a YAML file such as configs/lmgg.yaml")
+    try:
+        values = OmegaConf.load(path)
+        if "base" in values:
+            base = OmegaConf.load(path.parent / str(values.pop("base")))
+            values = OmegaConf.merge(base, values)
+        values = OmegaConf.merge(values, OmegaConf.from_dotlist(list(overrides or [])))
+        plain = OmegaConf.to_container(values, resolve=True)
+    except (OmegaConfBaseException, YAMLError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"config {path} not understood: {reason}") from error
+    if not isinstance(plain, dict):
+        raise InputError(f"config {path} holds no keys; expected lines such as 'steps: 1000'")
+    return from_dict({str(key): value for key, value in plain.items()})
+
+
+
