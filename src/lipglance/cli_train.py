@@ -1,0 +1,48 @@
+"""``lipglance train`` and ``lipglance export``: the commands that need torch."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .config import load_config
+from .trainer import RunOptions, train
+
+
+def train_command(
+    config: Annotated[Path, typer.Argument(help="YAML of the run, such as configs/lmgg.yaml")],
+    data: Annotated[list[Path], typer.Option("--data", help="shard folder; may be repeated")],
+    run: Annotated[Path, typer.Option("--run", help="folder of the run; resumed if it exists")],
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="config value, as loss.pixel=2")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="stop with a checkpoint after so long; 0: no")] = 0,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="processes on this machine")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice")] = 0,
+    cache_gib: Annotated[float, typer.Option(min=0, help="memory for decoded clips")] = 6.0,
+) -> None:
+    """Train a model, or go on with a run that was interrupted."""
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+    logging.getLogger("lipglance").setLevel(logging.INFO)
+    options = RunOptions(minutes, accelerator, devices, threads, cache_gib)
+    checkpoint = train(load_config(config, override), list(data), run, options)
+    typer.echo(f"checkpoint: {checkpoint}")
+
+
+def export_command(
+    run: Annotated[Path, typer.Argument(help="folder of a run, or its last.pt")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="model folder to write")],
+    facts: Annotated[
+        Path | None, typer.Option(help="JSON with description, trained_on, licence, ...")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace a model that is there")] = False,
+) -> None:
+    """Turn a run's checkpoint into a model folder: ONNX, safetensors and what it is."""
+    from .export import export_model
+
+    where = export_model(run, output, facts, force=force)
+    typer.echo(f"model: {where}")

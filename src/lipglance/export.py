@@ -1,0 +1,222 @@
+"""From a training run to a model folder: ONNX to run, safetensors to build on, facts to read.
+
+Weights are stored as fp16 where the widened fp32 network stays within ``TOLERANCE`` of the trained
+one: half the size, and onnxruntime widens them once at load, so speed is that of fp32.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import load_file, save_file
+
+from .audio import AudioConfig
+from .config import GeneratorConfig, TrainConfig, from_dict, to_dict
+from .crop import CropConfig
+from .errors import InputError
+from .generator import Generator
+from .models import ModelInfo
+from .trainer import read_checkpoint
+
+log = logging.getLogger("lipglance")
+
+TOLERANCE = 4 / 255
+"""Largest difference of one output value, in [-1, 1], that storing as fp16 may make."""
+
+FACTS = ("description", "trained_on", "licence")
+
+
+def load_generator(state: dict[str, Any], *, average: bool = True) -> tuple[Generator, TrainConfig]:
+    """Return the generator of a checkpoint's state (by default its running average)."""
+    config = from_dict(state["config"])
+    generator = Generator(config.generator)
+    generator.load_state_dict(state["networks"]["average" if average else "generator"])
+    return generator.eval(), config
+
+
+def read_generator(folder: str | Path) -> Generator:
+    """Return the torch generator of a model folder, from its ``model.safetensors``.
+
+    Raises:
+        InputError: the folder holds no model of this kind.
+    """
+    folder = Path(folder)
+    try:
+        info = json.loads((folder / "model.json").read_text())
+        config = GeneratorConfig(**info["generator"])
+        weights = load_file(folder / "model.safetensors")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder} holds no lmgg model ({type(error).__name__}: {error}); expected model.json "
+            "and model.safetensors as lipglance export writes them"
+        ) from error
+    generator = Generator(config)
+    generator.load_state_dict(
+        {name: v.float() if v.is_floating_point() else v for name, v in weights.items()}
+    )
+    return generator.eval()
+
+
+def export_model(
+    run: str | Path, output: str | Path, facts: str | Path | None = None, *, force: bool = False
+) -> Path:
+    """Write a run's model folder.
+
+    Args:
+        run: the run's folder or its ``last.pt``.
+        output: folder to write; its name is the model's name.
+        facts: JSON with ``description``, ``trained_on`` and ``licence`` and any further facts.
+        force: replace a model that is there.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: no checkpoint, unreadable facts, an existing folder without ``force``, or an
+            ONNX file that does not agree with the trained network.
+    """
+    run, output = Path(run), Path(output)
+    state = read_checkpoint(run if run.is_file() else run / "last.pt")
+    if output.exists() and not force:
+        raise InputError(f"{output} exists; give --force to replace it, or another folder")
+    said = _read_facts(facts)
+    generator, config = load_generator(state)
+    part = output.with_name(f".{output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        # Batch counters are kept as they are: only floating-point weights become fp16.
+        weights = {
+            name: (value.half() if value.is_floating_point() else value).contiguous()
+            for name, value in generator.state_dict().items()
+        }
+        save_file(weights, part / "model.safetensors")
+        write_onnx(generator, part / "model.onnx")
+        worst = disagreement(generator, part / "model.onnx")
+        if worst > TOLERANCE:
+            raise InputError(
+                f"the ONNX file differs from the network by {worst:.4f} (at most {TOLERANCE:.4f} "
+                "expected); this is a fault of the export, please report it"
+            )
+        values = _info(config, state, output.name, said) | {"onnx_difference": round(worst, 6)}
+        (part / "model.json").write_text(json.dumps(values, indent=2) + "\n")
+        card = output / "CARD.md"
+        if card.is_file():
+            shutil.copy(card, part / "CARD.md")
+        shutil.rmtree(output, ignore_errors=True)
+        part.rename(output)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return output
+
+
+def _read_facts(path: str | Path | None) -> dict[str, Any]:
+    if path is None:
+        return {key: "not stated" for key in FACTS}
+    try:
+        said = json.loads(Path(path).read_text())
+        missing = [key for key in FACTS if key not in said]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"facts {path} not understood: {error}; expected a JSON object") from error
+    if missing:
+        raise InputError(f"facts {path} lack {', '.join(missing)}; add them")
+    return dict(said)
+
+
+def _info(
+    config: TrainConfig, state: dict[str, Any], name: str, said: dict[str, Any]
+) -> dict[str, Any]:
+    progress = state["progress"]
+    info = ModelInfo(
+        name=name,
+        kind="lmgg",
+        steps=progress["step"],
+        width=config.generator.width,
+        audio=AudioConfig(),
+        crop=CropConfig(size=config.generator.size),
+        window=config.generator.frames,
+        overlap=config.generator.frames // 2,
+        extra={
+            **{key: value for key, value in said.items() if key not in FACTS},
+            "generator": asdict(config.generator),
+            "training": to_dict(config),
+            "training_hours": round(progress["hours"], 2),
+            "training_hardware": progress["hardware"],
+        },
+        **{key: said[key] for key in FACTS},
+    )
+    return info.to_dict()
+
+
+def write_onnx(generator: Generator, path: str | Path) -> None:
+    """Write the network as ONNX: ``audio`` and ``identity`` in, ``frames`` out, any batch.
+
+    Shapes: ``(B, 1, 4T, 128)`` and ``(B, 3, S, S)`` to ``(B, 3, T, S, S)``, T and S as configured.
+    Weights are fp16 with one Cast each, which onnxruntime folds away at load.
+    """
+    config = generator.config
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    inputs = (
+        torch.zeros(2, 1, config.frames * 4, 128),
+        torch.zeros(2, 3, config.size, config.size),
+    )
+    program = torch.onnx.export(
+        generator.eval(),
+        inputs,
+        dynamo=True,
+        input_names=["audio", "identity"],
+        output_names=["frames"],
+        dynamic_shapes=({0: batch}, {0: batch}),
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    for node in model.graph.node:
+        # Traces of the exporting machine (paths, line numbers) that no reader needs.
+        del node.metadata_props[:]
+        node.doc_string = ""
+    _store_as_half(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+
+
+def _store_as_half(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    casts, kept = [], []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < 64:
+            kept.append(tensor)
+            continue
+        half = numpy_helper.from_array(values.astype(np.float16), tensor.name + "_fp16")
+        kept.append(half)
+        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def disagreement(generator: Generator, path: str | Path, seed: int = 0) -> float:
+    """Return the largest difference between torch and onnxruntime on random input, in [-1, 1]."""
+    import onnxruntime
+
+    rng = np.random.default_rng(seed)
+    config = generator.config
+    audio = rng.uniform(-1, 0.2, (2, 1, config.frames * 4, 128)).astype(np.float32)
+    identity = rng.uniform(-1, 1, (2, 3, config.size, config.size)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    got = session.run(["frames"], {"audio": audio, "identity": identity})[0]
+    with torch.no_grad():
+        expected = generator(torch.from_numpy(audio), torch.from_numpy(identity)).numpy()
+    return float(np.abs(got - expected).max())

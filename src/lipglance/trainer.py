@@ -1,0 +1,314 @@
+"""One trainer for every configuration: one or several processes, CPU or CUDA, exactly resumable.
+
+A run is a folder: ``config.json``, ``last.pt`` (networks, optimisers, step, random states),
+``samples/*.png`` and TensorBoard event files. Interrupt it when you like and start it again with
+the same command.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+
+from .audio import AudioConfig
+from .batches import BatchSource
+from .config import TrainConfig, from_dict, to_dict
+from .errors import InputError
+from .objective import Learner
+from .validation import Validation
+
+log = logging.getLogger("lipglance")
+
+PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
+_ALLOWED_CHANGES = {
+    "steps", "log_every", "validate_minutes", "checkpoint_minutes", "compile", "accumulate"
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and how a run happens; none of it changes what is learnt.
+
+    Attributes:
+        minutes: stop (with a checkpoint) after so many minutes, 0 for no limit.
+        accelerator: ``cpu``, ``cuda`` or ``auto``.
+        devices: processes on this machine.
+        threads: CPU threads of each process, 0 for torch's choice.
+        cache_gib: memory for decoded clips, per process.
+    """
+
+    minutes: float = 0.0
+    accelerator: str = "auto"
+    devices: int = 1
+    threads: int = 0
+    cache_gib: float = 6.0
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    autoencoder: int = 0
+    step: int = 0
+    hours: float = 0.0
+    hardware: list[str] = field(default_factory=list)
+
+
+def hardware_name(device: torch.device) -> str:
+    """Return the GPU's name, or the CPU's with its cores."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    model = "CPU"
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else model
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
+def train(
+    config: TrainConfig,
+    data: Sequence[str | Path],
+    run: str | Path,
+    options: RunOptions | None = None,
+) -> Path:
+    """Train or resume a run.
+
+    Args:
+        config: what to train.
+        data: shard folders.
+        run: the run's folder; a checkpoint in it is resumed.
+        options: where and how.
+
+    Returns:
+        The checkpoint's path.
+
+    Raises:
+        InputError: no usable clips, or the folder holds a run of another configuration.
+    """
+    options = options or RunOptions()
+    if config.precision not in PRECISIONS:
+        raise InputError(f"precision {config.precision!r} unknown; expected bf16 or fp32")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    fabric = Fabric(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
+        strategy="ddp" if options.devices > 1 else "auto",
+    )
+    fabric.launch()
+    return _Run(fabric, config, list(data), Path(run), options).go()
+
+
+class _Run:
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: TrainConfig,
+        data: list[str | Path],
+        folder: Path,
+        options: RunOptions,
+    ) -> None:
+        self.fabric, self.config, self.folder, self.options = fabric, config, folder, options
+        self.checkpoint = folder / "last.pt"
+        torch.manual_seed(config.seed)
+        self.learner = Learner(config, fabric.device, self._reduce)
+        self.progress = Progress()
+        self._resume()
+        torch.set_float32_matmul_precision("high")
+        self.source = BatchSource(
+            data,
+            "train",
+            config.data,
+            AudioConfig(),
+            config.generator.frames,
+            options.cache_gib,
+        )
+        if fabric.is_global_zero:
+            from torch.utils.tensorboard import SummaryWriter
+
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "samples").mkdir(exist_ok=True)
+            text = json.dumps(to_dict(config), indent=2)
+            (folder / "config.json").write_text(text + "\n")
+            self.scalars = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+            self.validation = Validation(data, config)
+
+    def go(self) -> Path:
+        """Train until the last step or the time is over."""
+        started = saved = looked = ticked = time.monotonic()
+        ticks = 0
+        self._note_hardware()
+        while self.progress.step < self.config.steps:
+            if self.progress.autoencoder < self._autoencoder_steps():
+                terms = self._autoencoder_step()
+                count = self.progress.autoencoder
+            else:
+                terms = self._step()
+                count = self.progress.step
+            ticks += 1
+            now = time.monotonic()
+            if count % self.config.log_every == 0:
+                self._tell(terms, count, (now - ticked) / ticks)
+                ticked, ticks = now, 0
+            if self._due(now - saved, self.config.checkpoint_minutes):
+                self._save(now - started)
+                started = saved = now
+                # After _save so that hours counts everything up to the checkpoint once.
+                if self._out_of_time(now):
+                    break
+            if self.progress.step and self._due(now - looked, self.config.validate_minutes):
+                self._look()
+                looked = ticked = time.monotonic()
+                ticks = 0
+            if self._out_of_time(now):
+                break
+        self._save(time.monotonic() - started)
+        self._look()
+        return self.checkpoint
+
+    def _autoencoder_steps(self) -> int:
+        return self.config.autoencoder.steps if self.config.loss.perceptual else 0
+
+    def _autoencoder_step(self) -> dict[str, float]:
+        # Four images of each clip's window: variety counts more here than neighbouring frames.
+        clips = max(1, self.config.autoencoder.batch // 4)
+        seed = self.config.seed + 1_000_003
+        batch = self.source.batch(seed, self.progress.autoencoder, clips, self.fabric.global_rank)
+        with self.fabric.autocast():
+            terms = self.learner.autoencoder_step(batch.to(self.fabric.device))
+        self.progress.autoencoder += 1
+        return terms
+
+    def _step(self) -> dict[str, float]:
+        config, rank = self.config, self.fabric.global_rank
+        micro = [
+            self.source.batch(
+                config.seed,
+                self.progress.step * config.accumulate + part,
+                config.batch // config.accumulate,
+                rank,
+            ).to(self.fabric.device)
+            for part in range(config.accumulate)
+        ]
+        with self.fabric.autocast():
+            terms = self.learner.step(micro, self.progress.step)
+        self.progress.step += 1
+        if not all(np.isfinite(value) for value in terms.values()):
+            raise RuntimeError(f"loss not finite at step {self.progress.step}: {terms}")
+        return terms
+
+    def _reduce(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average gradients over processes in one message.
+
+        DistributedDataParallel allows one forward per backward; a discriminator that judges three
+        pairs needs several, so the gradients are averaged by hand.
+        """
+        if self.fabric.world_size == 1:
+            return
+        grads = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in grads])
+        flat = self.fabric.all_reduce(flat, reduce_op="mean")  # type: ignore[assignment]
+        offset = 0
+        for grad in grads:
+            grad.copy_(flat[offset : offset + grad.numel()].view_as(grad))
+            offset += grad.numel()
+
+    def _due(self, seconds: float, minutes: float) -> bool:
+        return self.fabric.is_global_zero and seconds > minutes * 60
+
+    def _out_of_time(self, now: float) -> bool:
+        if not self.options.minutes:
+            return False
+        late = float(now - self._begun > self.options.minutes * 60)
+        if self.fabric.world_size > 1:
+            # All processes must stop at the same step, or one waits for the others for ever.
+            late = float(self.fabric.broadcast(late))
+        return late > 0
+
+    def _note_hardware(self) -> None:
+        self._begun = time.monotonic()
+        name = hardware_name(self.fabric.device)
+        if name not in self.progress.hardware:
+            self.progress.hardware.append(name)
+
+    def _tell(self, terms: dict[str, float], count: int, seconds: float) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        for name, value in terms.items():
+            self.scalars.add_scalar(name, value, count)  # type: ignore[no-untyped-call]
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
+        log.info("%s %d  %.2f s/step  %s", self.config.name, count, seconds, shown)
+
+    def _look(self) -> None:
+        if not self.fabric.is_global_zero or not self.progress.step:
+            return
+        step = self.progress.step
+        strip = self.folder / "samples" / f"{step:07d}.png"
+        with self.fabric.autocast():
+            scores = self.validation.look(self.learner.average, self.fabric.device, strip)
+        for name, value in scores.items():
+            self.scalars.add_scalar(f"val/{name}", value, step)  # type: ignore[no-untyped-call]
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        log.info("%s %d  val  %s", self.config.name, step, shown)
+        self.scalars.flush()  # type: ignore[no-untyped-call]
+
+    def _save(self, seconds: float) -> None:
+        self.progress.hours += seconds / 3600
+        if not self.fabric.is_global_zero:
+            return
+        state = {
+            "config": to_dict(self.config),
+            "progress": vars(self.progress),
+            "random": torch.get_rng_state(),
+            **self.learner.state(),
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.checkpoint)
+
+    def _resume(self) -> None:
+        if not self.checkpoint.is_file():
+            return
+        state = read_checkpoint(self.checkpoint)
+        _same_run(from_dict(state["config"]), self.config, self.folder)
+        self.learner.load(state)
+        self.progress = Progress(**state["progress"])
+        torch.set_rng_state(state["random"])
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's plain state (no code is run).
+
+    Raises:
+        InputError: there is none, or the file is not one.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(
+            f"no checkpoint of lipglance train at {path} ({type(error).__name__}); "
+            "expected the last.pt of a run's folder"
+        ) from error
+    return dict(state)
+
+
+def _same_run(old: TrainConfig, new: TrainConfig, folder: Path) -> None:
+    before, after = to_dict(old), to_dict(new)
+    changed = [k for k in before if before[k] != after[k] and k not in _ALLOWED_CHANGES]
+    if changed:
+        raise InputError(
+            f"{folder} holds a run whose {', '.join(changed)} differ from the config given; "
+            "give another --run folder, or the config it was started with"
+        )
