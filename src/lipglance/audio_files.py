@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -21,9 +20,9 @@ from lipglance.containers import (
     existing_file,
     open_media,
     opened,
+    promised_duration,
     time_zero,
     video_stream,
-    warn_if_short,
 )
 from lipglance.errors import InputError
 from lipglance.sound_checks import SoundCheck
@@ -101,7 +100,7 @@ def audio_info(speech: Speech) -> AudioInfo:
         return AudioInfo(source.rate, channels, count / source.rate)
     with opened(source, _EXPECTED) as container:
         stream = _needed_stream(container, source)
-        promised = _promised(container, stream)
+        promised = promised_duration(container, stream)
         return AudioInfo(stream.rate, stream.channels, promised)
 
 
@@ -191,10 +190,6 @@ def _placed(
             held.append(samples)
         if held and key:
             yield np.concatenate(held, axis=1), *key
-        video = video_stream(container)
-        promised = _promised(container, stream)
-        if video is None or stream.duration is not None:
-            warn_if_short(path, "sound", place.elapsed, promised)
     finally:
         container.close()
 
@@ -236,12 +231,6 @@ def _declared_end(container: InputContainer, stream: AudioStream) -> float | Non
     if "mp4" not in container.format.name or stream.duration is None or stream.time_base is None:
         return None
     return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-
-
-def _promised(container: InputContainer, stream: AudioStream) -> float | None:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
 
 
 def _needed_stream(container: InputContainer, path: PathLike) -> AudioStream:

@@ -23,6 +23,8 @@ log = logging.getLogger("lipglance")
 
 # Demuxers that "play" a picture or a plain text file as a video; such a file is no video here.
 _STILL_FORMATS = {"image2", "gif", "apng", "tty", "ico", "webp_anim"}
+# Demuxers that read a duration from the header; others estimate it from the size.
+_EXACT_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flac", "aiff", "caf"}
 
 
 def existing_file(path: PathLike, expected: str) -> Path:
@@ -105,17 +107,24 @@ def time_zero(container: InputContainer) -> float | None:
 
 
 def decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
-    """Frames of a stream; damaged packets are left out with one warning at the end."""
+    """Frames of a stream; damage, and an end before the one promised, give one warning each."""
     damaged = 0
-    packets = container.demux(stream)
+    end = 0.0
+    # All streams, because the header's duration is that of the longest.
+    packets = container.demux([*container.streams.video, *container.streams.audio])
     while True:
         try:
             packet = next(packets)
+            if packet.pts is not None and packet.time_base is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         except StopIteration:
+            _warn_if_short(container, path, end)
             break
         except (av.error.FFmpegError, OSError) as error:
             log.warning("%s breaks off (%s): using what came before", path, _reason(error))
             break
+        if packet.stream.index != stream.index:
+            continue
         try:
             yield from stream.decode(packet)
         except (av.error.FFmpegError, OSError):
@@ -124,10 +133,36 @@ def decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]
         log.warning("%s is damaged: %d pieces of its %s left out", path, damaged, stream.type)
 
 
-def warn_if_short(path: Path, kind: str, found: float, promised: float | None) -> None:
-    """Warn where a file ends long before the duration (s) its header promises."""
-    if promised is not None and found < promised - max(0.25, 0.02 * promised):
+def promised_duration(container: InputContainer, stream: Any) -> float | None:
+    """Length (s) of a stream as its file states it, else of the whole file; None if neither."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    tag = stream.metadata.get("DURATION", "")  # Matroska, the time of the end: 00:00:02.300000000
+    try:
+        hours, minutes, seconds = tag.split(":")
+        end = 3600.0 * int(hours) + 60.0 * int(minutes) + float(seconds)
+        return end - float((stream.start_time or 0) * (stream.time_base or 0))
+    except ValueError:
+        return container.duration / av.time_base if container.duration else None
+
+
+def _warn_if_short(container: InputContainer, path: Path, end: float) -> None:
+    if container.format.name in ("wav", "avi"):
+        # Their demuxers believe the file's size rather than its header.
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            promised_size = int.from_bytes(file.read(8)[4:], "little") + 8
+        if size < promised_size - 8 < 2**32 - 8:
+            log.warning(
+                "%s is cut short: it has %d bytes where its header promises %d",
+                path, size, promised_size,
+            )  # fmt: skip
+    if container.duration is None or container.format.name not in _EXACT_FORMATS:
+        return
+    found = end - (container.start_time or 0) / av.time_base
+    promised = container.duration / av.time_base
+    if found < promised - max(0.25, 0.02 * promised):
         log.warning(
-            "%s is cut short: %.2f s of %s where its header promises %.2f s",
-            path, found, kind, promised,
+            "%s is cut short: it holds %.2f s where its header promises %.2f s",
+            path, found, promised,
         )  # fmt: skip

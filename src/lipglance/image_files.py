@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from lipglance.containers import PathLike, existing_file, log
 from lipglance.errors import InputError
@@ -19,9 +19,6 @@ _EXPECTED = "a picture such as JPEG, PNG, WebP, BMP, TIFF or HEIC"
 
 # Brands in the "ftyp" box of HEIF files (ISO/IEC 23008-12).
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
-
-# More than any camera, and 600 MB once decoded: beyond it a file is a mistake or an attack.
-_MOST_PIXELS = 200_000_000
 
 
 def read_image(path: PathLike) -> Picture:
@@ -37,7 +34,12 @@ def read_image(path: PathLike) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return _read(path)
-    except (UnidentifiedImageError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        # Pillow's limit, 179 million: beyond it a file is a mistake or an attack.
+        raise InputError(
+            f"{path} has too many pixels; expected a picture of at most 100 million; scale it down"
+        ) from None
+    except UnidentifiedImageError:
         raise InputError(f"{path} is no picture that can be read; expected {_EXPECTED}") from None
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         raise InputError(
@@ -49,11 +51,6 @@ def read_image(path: PathLike) -> Picture:
 def _read(path: Path) -> Picture:
     _enable_heif(path)
     with Image.open(path) as image:
-        if image.width * image.height > _MOST_PIXELS:
-            raise InputError(
-                f"{path} has {image.width}x{image.height} pixels; expected at most "
-                f"{_MOST_PIXELS // 1_000_000} million; scale it down"
-            )
         _load(image, path)
         upright = ImageOps.exif_transpose(image)
         picture = np.array(_rgb(upright), np.uint8)
@@ -64,8 +61,6 @@ def _read(path: Path) -> Picture:
 
 def _load(image: Image.Image, path: Path) -> None:
     """Decode; of a file cut short what there is, with a warning."""
-    from PIL import ImageFile
-
     try:
         image.load()
     except OSError as error:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -21,9 +20,9 @@ from lipglance.containers import (
     existing_file,
     open_media,
     opened,
+    promised_duration,
     time_zero,
     video_stream,
-    warn_if_short,
 )
 from lipglance.errors import InputError
 
@@ -74,7 +73,7 @@ def video_info(path: PathLike) -> VideoInfo:
         if frame is None:
             raise _nothing_decoded(path)
         fps = _rate(stream)
-        duration = _promised(container, stream)
+        duration = promised_duration(container, stream)
         if duration is None:
             duration = (stream.frames or 1) / fps
         height, width = _upright(frame, _pixel_aspect(stream)).shape[:2]
@@ -82,7 +81,7 @@ def video_info(path: PathLike) -> VideoInfo:
             width=width,
             height=height,
             fps=fps,
-            duration=duration,
+            duration=round(duration, 6),
             has_audio=len(container.streams.audio) > 0,
             frames=stream.frames or max(1, round(duration * fps)),
         )
@@ -137,7 +136,6 @@ def _pictures(
                 given += 1
         if not given:
             raise _nothing_decoded(path)
-        warn_if_short(path, "pictures", shown_until, _promised(container, stream))
     finally:
         container.close()
 
@@ -148,6 +146,9 @@ def _timed(
     """Frames with their start and end in s after the video's start, in rising order."""
     period = 1.0 / _rate(stream)
     zero = time_zero(container)
+    # MPEG programme streams (GRID's .mpg) do not stamp every picture, and the stamps the demuxer
+    # fills in wander by one picture: counting is truer, unless something is really missing.
+    guessed = container.format.name == "mpeg"
     end = 0.0
     for frame in decoded(container, stream, path):
         start = end
@@ -155,7 +156,8 @@ def _timed(
             stamp = float(frame.pts * frame.time_base)
             if zero is None:
                 zero = stamp
-            start = stamp - zero
+            if not guessed or abs(stamp - zero - end) > 2.5 * period:
+                start = stamp - zero
         if start < end - 1.5 * period:
             continue  # a stamp that runs backwards: a damaged or spliced file
         length = float(frame.duration * frame.time_base) if frame.duration else period
@@ -180,12 +182,6 @@ def _nothing_decoded(path: PathLike) -> InputError:
 def _rate(stream: VideoStream) -> float:
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
     return float(rate) if rate else 25.0
-
-
-def _promised(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
 
 
 def _pixel_aspect(stream: VideoStream) -> float:
