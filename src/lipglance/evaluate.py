@@ -1,0 +1,271 @@
+"""``lipglance evaluate``: rows measured on the test clips of a split, into one JSON.
+
+Clips are shared out to several processes. Each one's records are appended to a file beside the
+output as they come, so that a run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any
+
+import cv2
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lipglance import __version__
+from lipglance.dlib68 import Dlib68, predictor_path
+from lipglance.errors import InputError
+from lipglance.measure import PROTOCOL, measure_clip
+from lipglance.results import about_data, hardware, markdown, summarise, tables
+from lipglance.rows import Clip, Row, describe_row, make_row
+from lipglance.shard_index import write_text
+from lipglance.shards import Sample, ShardDataset
+
+log = logging.getLogger("lipglance")
+
+Record = dict[str, Any]
+Place = tuple[str, str, str]
+"""Corpus, key of the clip, row."""
+
+
+def evaluate(
+    models: Sequence[str],
+    data: Sequence[Path],
+    output: Path,
+    *,
+    split: str = "test_seen",
+    corpora: Sequence[str] | None = None,
+    limit: int | None = None,
+    workers: int = 2,
+    force: bool = False,
+    progress: bool = False,
+    command: str = "",
+) -> dict[str, Any]:
+    """Measure `models` on the clips of `split` in the shards `data`; write and return the results.
+
+    models: names or directories of models, or built-in rows (`lipglance.rows.BUILT_IN`), each
+    once. corpora: only these (None = all). limit: clips of each corpus, spread over it. workers:
+    processes. force: replace an `output` that is there. progress: a bar on stderr. command: kept
+    in the results, so that a reader can run it again.
+
+    A clip or a model that fails on one is kept as a failure with its reason and logged. Raises
+    InputError for unknown rows, a split without clips, an output that exists or cannot be written,
+    and where the ``eval`` extra is missing.
+    """
+    if len(set(models)) < len(models) or not models:
+        raise InputError(f"rows {', '.join(models) or 'none'}; expected one or more, each once")
+    if workers < 1 or (limit is not None and limit < 1):
+        raise InputError(f"{workers} workers, limit {limit}; expected 1 or more")
+    if output.exists() and not force:
+        raise InputError(f"{output} exists; give another name or --force to replace it")
+    facts = [describe_row(name) for name in models]
+    predictor_path()
+    chosen = _spread(ShardDataset(data, split, corpora), limit)
+    about = about_data(data, chosen)
+    # What must be the same for an earlier run's records to be this run's.
+    task = {"protocol": PROTOCOL, "split": split, "data": about["sha256"], "rows": facts}
+    partial = output.with_name(f"{output.stem}.partial.jsonl")
+    start = perf_counter()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        records = _resume(partial, task)
+        _run(chosen, models, records, partial, workers, progress)
+        results = {
+            "lipglance": __version__,
+            "command": command,
+            "protocol": PROTOCOL,
+            "split": split,
+            "data": about,
+            "hardware": hardware() | {"workers": workers},
+            "seconds": round(perf_counter() - start, 1),
+            "rows": [
+                fact | _row_results(name, chosen, records)
+                for name, fact in zip(models, facts, strict=True)
+            ],
+        }
+        write_text(output, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{output}: cannot write the results: {error}") from None
+    return results
+
+
+def _spread(dataset: ShardDataset, limit: int | None) -> list[Sample]:
+    """All samples, or `limit` of each corpus at even distances."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in dataset:
+        groups.setdefault(sample.entry.corpus, []).append(sample)
+    chosen = []
+    for samples in groups.values():
+        count = min(limit or len(samples), len(samples))
+        chosen += [samples[i * len(samples) // count] for i in range(count)]
+    return chosen
+
+
+def _resume(partial: Path, task: dict[str, Any]) -> dict[Place, Record]:
+    """Records of an interrupted run of the same task, by clip and row; begins the file anew if not.
+
+    A last line that was cut short is dropped.
+    """
+    lines = partial.read_text(encoding="utf-8").splitlines() if partial.is_file() else []
+    parsed: list[Any] = []
+    for line in lines:
+        try:
+            parsed.append(json.loads(line))
+        except ValueError:
+            break
+    same = bool(parsed) and parsed[0] == json.loads(json.dumps(task))
+    if parsed and not same:
+        log.warning("%s is of another evaluation (models, data or split); starting anew", partial)
+    kept = parsed if same else [task]
+    write_text(partial, "".join(json.dumps(item) + "\n" for item in kept))
+    return {(record["corpus"], record["key"], record["row"]): record for record in kept[1:]}
+
+
+def _place(sample: Sample, row: str) -> Place:
+    return sample.entry.corpus, sample.key, row
+
+
+def _run(
+    samples: Sequence[Sample],
+    models: Sequence[str],
+    records: dict[Place, Record],
+    partial: Path,
+    workers: int,
+    progress: bool,
+) -> None:
+    """Fill `records` with what is missing, each clip with all its missing rows at once."""
+    missing = [(s, [m for m in models if _place(s, m) not in records]) for s in samples]
+    todo = [(sample, names) for sample, names in missing if names]
+    with _bar(progress, len(samples), len(samples) - len(todo)) as advance:
+        if todo:
+            with partial.open("a", encoding="utf-8") as file:
+                for made in _measured(todo, min(workers, len(todo))):
+                    for record in made:
+                        records[record["corpus"], record["key"], record["row"]] = record
+                        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                        if "error" in record:
+                            log.warning("%s, %s: %s", record["key"], record["row"], record["error"])
+                    file.flush()
+                    advance()
+
+
+def _measured(todo: list[tuple[Sample, list[str]]], workers: int) -> Iterator[list[Record]]:
+    if workers == 1:
+        yield from (_measure(sample, names) for sample, names in todo)
+        return
+    # Spawned, because threads of onnxruntime and OpenCV do not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
+        try:
+            futures = [pool.submit(_measure, sample, names) for sample, names in todo]
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _quiet() -> None:
+    """One thread for each process; no warnings, which every pass over a clip would repeat."""
+    cv2.setNumThreads(1)
+    log.setLevel(logging.ERROR)
+
+
+@lru_cache(maxsize=1)
+def _detector() -> Dlib68:
+    return Dlib68()
+
+
+@lru_cache(maxsize=16)
+def _row(name: str) -> Row:
+    return make_row(name)
+
+
+def _measure(sample: Sample, names: Sequence[str]) -> list[Record]:
+    """Records of one clip for the rows `names`, made in this process."""
+    entry = sample.entry
+    head: Record = {"key": entry.key, "corpus": entry.corpus, "speaker": entry.speaker}
+    head["frames"] = entry.frames
+    try:
+        data = sample.clip_bytes()
+        if data is None:
+            raise InputError("its shard holds no original clip; prepare the split whole")
+        with tempfile.TemporaryDirectory(prefix="lipglance-") as folder:
+            path = Path(folder) / f"clip{sample.meta['clip_suffix']}"
+            path.write_bytes(data)
+            made = measure_clip(Clip(sample, path), [_row(name) for name in names], _detector())
+    except InputError as error:
+        made = {name: {"error": str(error)} for name in names}
+    return [head | {"row": name} | made[name] for name in names]
+
+
+def _row_results(
+    name: str, samples: Sequence[Sample], records: dict[Place, Record]
+) -> dict[str, Any]:
+    clips = [records[_place(sample, name)] for sample in samples]
+    return {
+        "groups": summarise(clips),
+        "clips": [{k: v for k, v in clip.items() if k != "row"} for clip in clips],
+    }
+
+
+@contextmanager
+def _bar(shown: bool, total: int, done: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on stderr, or nothing; gives the function that counts a clip."""
+    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
+        task = progress.add_task("clips", total=total, completed=done)
+        yield lambda: progress.advance(task)
+
+
+def evaluate_command(
+    models: Annotated[
+        list[str],
+        typer.Argument(help="names or directories of models; or real, pasted, still"),
+    ],
+    data: Annotated[list[Path], typer.Option("--data", help="shard folder; may be repeated")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="results, JSON")],
+    split: Annotated[str, typer.Option(help="val, test_seen or test_unseen")] = "test_seen",
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="only this corpus; may be repeated")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="clips of each corpus")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes")] = 2,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="print the table as Markdown")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace results that are there")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress, no table")] = False,
+) -> None:
+    """Measure models on the test clips of prepared data."""
+    results = evaluate(
+        models,
+        data,
+        output,
+        split=split,
+        corpora=corpus,
+        limit=limit,
+        workers=workers,
+        force=force,
+        progress=sys.stderr.isatty() and not quiet,
+        command=shlex.join(["lipglance", *sys.argv[1:]]),
+    )
+    if as_markdown:
+        typer.echo(markdown(results))
+    elif not quiet:
+        console = Console()
+        for table in tables(results):
+            console.print(table, width=max(console.width, 150))

@@ -1,0 +1,240 @@
+"""One test clip measured: the protocol that every row of an evaluation goes through.
+
+The lips a row made are put back into the real frames, dlib's landmarks are found in the result as
+in the real frames, and both are compared in the *evaluation crop*: a square, upright in the frame,
+centred on the mean of the real frame's 20 mouth points (smoothed over time by 1/4, 1/2, 1/4), half
+side 0.65 times the clip's median of the larger side of the mouth's box, resized to 64 x 64 px.
+Centre and size come from the real frame for both. ``docs/metrics.md`` explains the choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lipglance import metrics
+from lipglance.dlib68 import MOUTH
+from lipglance.errors import InputError
+from lipglance.geometry import Floats, Image, apply, crop_image, invert, square_matrix
+from lipglance.rows import Clip, Row
+from lipglance.shards import AUDIO_RATE
+
+#: Raised when results of an earlier version can no longer be put beside new ones.
+PROTOCOL = 1
+SIZE = 64
+HALF_SIDE = 0.65
+
+METRICS = (
+    "lmd",
+    "lmd_w",
+    "ssim",
+    "psnr",
+    "aperture_r",
+    "articulation",
+    "silence_leak",
+    "jitter",
+)
+
+
+class Detector(Protocol):
+    """Finds the 68 landmarks of a face, see `lipglance.dlib68.Dlib68`."""
+
+    def points(
+        self, image: Image, near: tuple[float, float] | None = None
+    ) -> NDArray[np.float64] | None:
+        """The points (68, 2) px of the face at `near` in `image` (H, W, 3), or None."""
+        ...
+
+
+@dataclass
+class _Track:
+    """What is gathered of one row while its clip goes by."""
+
+    row: Row
+    lips: NDArray[np.uint8] | None
+    transforms: Floats
+    seconds: float
+    points: Floats
+    ssim: list[float] = field(default_factory=list)
+    psnr: list[float] = field(default_factory=list)
+    coverage: list[float] = field(default_factory=list)
+
+
+def measure_clip(clip: Clip, rows: Sequence[Row], detector: Detector) -> dict[str, dict[str, Any]]:
+    """Measure what every row makes of `clip`; returns a record for each row's name.
+
+    A record has ``values`` (a number or None for each of `METRICS`), ``missing_real`` and
+    ``missing_generated`` (frames without landmarks), ``coverage`` (share of the evaluation crop
+    that the row made, 0..1), ``seconds`` (for making the lips) or, where the row could not make
+    them, ``error``. Raises InputError where the clip itself cannot be read.
+    """
+    middle = (clip.crop.size - 1) / 2
+    places = [(float(x), float(y)) for x, y in invert(clip.transforms()) @ [middle, middle, 1.0]]
+    real = np.full((clip.frames, 68, 2), np.nan)
+    for t, picture in enumerate(clip.pictures()):
+        found = detector.points(picture, places[t])
+        if found is not None:
+            real[t] = found
+    records: dict[str, dict[str, Any]] = {}
+    tracks: list[_Track] = []
+    for row in rows:
+        try:
+            tracks.append(_make(row, clip, real))
+        except InputError as error:
+            records[row.name] = {"error": str(error)}
+    squares = evaluation_crops(real[:, MOUTH])
+    if squares is None:
+        return records | {t.row.name: _nothing(clip) for t in tracks}
+    for t, picture in enumerate(clip.pictures()):
+        if np.isfinite(real[t]).all():
+            _compare(t, picture, squares[t], tracks, detector, places[t])
+    words = clip.sample.meta.get("words", ())
+    silent = metrics.silent_frames(clip.audio(AUDIO_RATE), AUDIO_RATE, clip.frames, words=words)
+    reference = apply(squares, real[:, MOUTH])
+    for track in tracks:
+        made = apply(squares, track.points[:, MOUTH])
+        records[track.row.name] = _record(track, made, reference, silent)
+    return records
+
+
+def _make(row: Row, clip: Clip, real: Floats) -> _Track:
+    start = perf_counter()
+    lips = row.lips(clip)
+    seconds = perf_counter() - start
+    if lips is not None and len(lips) != clip.frames:
+        raise InputError(f"{row.name} made {len(lips)} frames of {clip.frames}")
+    points = real.copy() if lips is None else np.full_like(real, np.nan)
+    return _Track(row, lips, clip.transforms(row.crop), seconds, points)
+
+
+def _compare(
+    t: int,
+    picture: Image,
+    square: Floats,
+    tracks: Sequence[_Track],
+    detector: Detector,
+    place: tuple[float, float],
+) -> None:
+    """Frame t of every row against the real one."""
+    real = metrics.grey(crop_image(picture, square, SIZE))
+    for track in tracks:
+        shown = picture
+        if track.lips is not None:
+            shown = put_back(picture, track.lips[t], track.transforms[t])
+            found = detector.points(shown, place)
+            if found is not None:
+                track.points[t] = found
+            track.coverage.append(coverage(square, track.transforms[t], track.lips.shape[1]))
+        made = metrics.grey(crop_image(shown, square, SIZE))
+        track.ssim.append(metrics.ssim(made, real))
+        track.psnr.append(metrics.psnr(made, real))
+
+
+def evaluation_crops(mouths: Floats) -> Floats | None:
+    """Transforms (T, 2, 3) into the evaluation crop from real mouth points (T, 20, 2) px.
+
+    NaN frames get the place between their neighbours. None where every frame is NaN.
+    """
+    known = np.flatnonzero(metrics.detected(mouths))
+    if len(known) == 0:
+        return None
+    box = mouths[known].max(1) - mouths[known].min(1)
+    half = HALF_SIDE * float(np.median(box.max(1)))
+    frames = np.arange(len(mouths))
+    centres = mouths[known].mean(1)
+    filled = np.stack([np.interp(frames, known, centres[:, axis]) for axis in (0, 1)], 1)
+    padded = np.concatenate([filled[:1], filled, filled[-1:]])
+    smooth = padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4
+    return square_matrix(smooth, np.full(len(mouths), half), np.zeros(len(mouths)), SIZE)
+
+
+def put_back(picture: Image, crop: Image, matrix: ArrayLike) -> Image:
+    """`picture` (H, W, 3) with the whole square of `crop` (S, S, 3) where it was cut.
+
+    matrix: (2, 3), px of the picture to px of the crop. Hard edges and the crop's own colours: no
+    feather and no colour matching, which would let the real frame help the row.
+    """
+    size = crop.shape[0]
+    edge = size - 0.5
+    corners = apply(invert(matrix), [[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
+    height, width = picture.shape[:2]
+    x0, y0 = np.clip(np.floor(corners.min(0)).astype(int), 0, [width, height])
+    x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, [width, height])
+    result = picture.copy()
+    if x1 <= x0 or y1 <= y0:
+        return result
+    inside = _inside(matrix, np.mgrid[y0:y1, x0:x1][::-1].transpose(1, 2, 0), size)
+    back = invert(matrix)
+    back[:, 2] -= (x0, y0)
+    content = crop_image(np.ascontiguousarray(crop), back, max(x1 - x0, y1 - y0))
+    result[y0:y1, x0:x1][inside] = content[: y1 - y0, : x1 - x0][inside]
+    return result
+
+
+def coverage(square: Floats, matrix: ArrayLike, size: int) -> float:
+    """Share (0..1) of the evaluation crop `square` (2, 3) that a crop of `size` px reaches."""
+    grid = np.mgrid[0:SIZE, 0:SIZE][::-1].transpose(1, 2, 0)
+    return float(_inside(matrix, apply(invert(square), grid), size).mean())
+
+
+def _inside(matrix: ArrayLike, points: ArrayLike, size: int) -> NDArray[np.bool_]:
+    """Which of `points` (..., 2) px of the picture lie in the crop's square."""
+    p = apply(matrix, points)
+    return np.asarray(((p >= -0.5) & (p <= size - 0.5)).all(-1), np.bool_)
+
+
+def _record(
+    track: _Track, made: Floats, reference: Floats, silent: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """The figures of one row, from mouth points (T, 20, 2) in px of the evaluation crop."""
+    open_made, open_real = metrics.opening(made), metrics.opening(reference)
+    closed = metrics.closed_opening(open_real)
+    # Only equal frames have no finite PSNR: there is no noise to speak of in them.
+    noisy = [value for value in track.psnr if np.isfinite(value)]
+    values = {
+        "lmd": metrics.lmd(made, reference),
+        "lmd_w": metrics.lmd_per_width(made, reference),
+        "ssim": float(np.mean(track.ssim)),
+        "psnr": float(np.mean(noisy)) if noisy else None,
+        "aperture_r": metrics.aperture_r(open_made, open_real) if _moves(track) else None,
+        "articulation": metrics.articulation(open_made, open_real),
+        "silence_leak": None if closed is None else metrics.silence_leak(made, silent, closed),
+        "jitter": metrics.jitter(made, reference),
+    }
+    real = metrics.detected(reference)
+    return {
+        "values": _rounded(values),
+        "missing_real": int((~real).sum()),
+        "missing_generated": int((real & ~metrics.detected(made)).sum()),
+        "coverage": round(float(np.mean(track.coverage)), 4) if track.coverage else None,
+        "seconds": round(track.seconds, 3),
+    }
+
+
+def _moves(track: _Track) -> bool:
+    """Whether the row made more than one picture.
+
+    Landmarks of a still mouth move none the less, with dlib's noise and the real jaw around it:
+    their r would be nothing that the row did.
+    """
+    return track.lips is None or bool((track.lips != track.lips[0]).any())
+
+
+def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if v is None else round(v, 5) for name, v in values.items()}
+
+
+def _nothing(clip: Clip) -> dict[str, Any]:
+    """The record of a clip in no frame of which dlib finds the real face."""
+    return {
+        "values": dict.fromkeys(METRICS),
+        "missing_real": clip.frames,
+        "missing_generated": 0,
+        "coverage": None,
+        "seconds": 0.0,
+    }

@@ -1,0 +1,156 @@
+"""The results of an evaluation: where they come from, summed up over clips, shown as a table."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from lipglance.measure import METRICS
+from lipglance.metrics import bootstrap
+from lipglance.shards import Sample
+
+#: Column titles; the arrow says which way is better, "1" that the real clip's value is 1.
+TITLES = {
+    "lmd": "LMD, px ↓",
+    "lmd_w": "LMD/w ↓",
+    "ssim": "SSIM ↑",
+    "psnr": "PSNR, dB ↑",
+    "aperture_r": "aperture r ↑",
+    "articulation": "articulation → 1",
+    "silence_leak": "silence leak ↓",
+    "jitter": "jitter → 1",
+}
+_DIGITS = {"lmd_w": 4, "ssim": 3, "psnr": 1}
+
+
+def about_data(roots: Sequence[Path], samples: Sequence[Sample]) -> dict[str, Any]:
+    """The data in a few words, and a digest of all the shards that are read."""
+    digest = hashlib.sha256()
+    for shard in sorted({sample.shard for sample in samples}):
+        with shard.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    counts: dict[str, dict[str, Any]] = {}
+    for sample in samples:
+        group = counts.setdefault(sample.entry.corpus, {"clips": 0, "frames": 0, "speakers": set()})
+        group["clips"] += 1
+        group["frames"] += sample.frames
+        group["speakers"].add(sample.speaker)
+    corpora = {name: g | {"speakers": sorted(g["speakers"])} for name, g in counts.items()}
+    return {
+        "shards": [str(root) for root in roots],
+        "sha256": digest.hexdigest(),
+        "corpora": corpora,
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Name of the CPU and how many cores this process may use."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next(
+            (x.partition(":")[2].strip() for x in lines if x.startswith("model name")), name
+        )
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {"cpu": name, "cores": len(affinity(0)) if affinity else os.cpu_count()}
+
+
+def summarise(clips: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sum up one row's records (of `measure_clip`, with ``corpus`` and ``frames``) by corpus.
+
+    Each metric's mean over the clips that have a value, with a bootstrap interval over clips and
+    the number of clips without a value; frames without landmarks and clips that failed as counts.
+    """
+    corpora = list(dict.fromkeys(clip["corpus"] for clip in clips))
+    return {corpus: _group([c for c in clips if c["corpus"] == corpus]) for corpus in corpora}
+
+
+def _group(clips: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    good = [clip for clip in clips if "error" not in clip]
+    covered = [clip["coverage"] for clip in good if clip["coverage"] is not None]
+    return {
+        "clips": len(clips),
+        "failed_clips": len(clips) - len(good),
+        "frames": sum(clip["frames"] for clip in good),
+        "missing_real": sum(clip["missing_real"] for clip in good),
+        "missing_generated": sum(clip["missing_generated"] for clip in good),
+        "coverage": round(sum(covered) / len(covered), 4) if covered else None,
+        "seconds": round(sum(clip["seconds"] for clip in good), 2),
+        "metrics": {name: _summary(clip["values"][name] for clip in good) for name in METRICS},
+    }
+
+
+def _summary(values: Iterable[float | None]) -> dict[str, float | int | None]:
+    summary = asdict(bootstrap(values))
+    return {k: round(v, 5) if isinstance(v, float) else v for k, v in summary.items()}
+
+
+def _shown(group: Mapping[str, Any], metric: str) -> str:
+    """Mean ± half the interval's width; how many clips are meant where it is not all of them."""
+    value = group["metrics"][metric]
+    if value["mean"] is None:
+        return "-"
+    digits = _DIGITS.get(metric, 2)
+    text = f"{value['mean']:.{digits}f}"
+    if value["low"] is not None:
+        text += f" ± {(value['high'] - value['low']) / 2:.{digits}f}"
+    return f"{text} ({value['n']})" if value["undefined"] else text
+
+
+def _missing(group: Mapping[str, Any]) -> str:
+    """Frames without landmarks (real + generated) and clips that failed altogether."""
+    text = f"{group['missing_real']} + {group['missing_generated']} of {group['frames']}"
+    return text + (f", {group['failed_clips']} clips" if group["failed_clips"] else "")
+
+
+def _lines(results: Mapping[str, Any], corpus: str) -> list[list[str]]:
+    groups = [(row["name"], row["groups"].get(corpus)) for row in results["rows"]]
+    return [
+        [name, *(_shown(group, metric) for metric in METRICS), _missing(group)]
+        for name, group in groups
+        if group
+    ]
+
+
+def _corpora(results: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Corpora of the results and their numbers of clips."""
+    found = {c: group["clips"] for row in results["rows"] for c, group in row["groups"].items()}
+    return list(found.items())
+
+
+def tables(results: Mapping[str, Any]) -> list[Table]:
+    """One table for each corpus, for a terminal."""
+    made = []
+    for corpus, clips in _corpora(results):
+        table = Table(title=f"{corpus} {results['split']}, {clips} clips", title_justify="left")
+        for title in ("row", *TITLES.values(), "no landmarks"):
+            table.add_column(title, justify="left" if title == "row" else "right")
+        for line in _lines(results, corpus):
+            table.add_row(*line)
+        made.append(table)
+    return made
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """The same tables for documents, with the command that makes them."""
+    parts = []
+    for corpus, clips in _corpora(results):
+        head = ["row", *TITLES.values(), "no landmarks"]
+        lines = [f"**{corpus} {results['split']}**, {clips} clips", ""]
+        lines += ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+        lines += ["| " + " | ".join(line) + " |" for line in _lines(results, corpus)]
+        parts.append("\n".join(lines))
+    note = (
+        "Mean over clips ± half the 95 % bootstrap interval; in brackets the number of clips that "
+        "have a value where not all do. No landmarks: frames without a face found by dlib in the "
+        "real + in the generated video."
+    )
+    return "\n\n".join([*parts, note, f"`{results['command']}`"])

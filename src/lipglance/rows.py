@@ -1,0 +1,162 @@
+"""The rows of an evaluation: models, and what puts their figures in their place.
+
+A row makes the lips of a test clip, one crop a frame. ``real`` is the clip itself (the ceiling),
+``pasted`` its own lip crops cut out and put back (what the crop alone costs, the best a model of
+that crop size can do), ``still`` the first frame's lips all the time (what saying nothing scores).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipglance.crop import CropConfig, video_crops
+from lipglance.errors import InputError
+from lipglance.geometry import Floats, Image, apply, crop_image, invert
+from lipglance.media import iter_video, read_audio
+from lipglance.models import LipModel, find_model, load_model, read_info
+from lipglance.shards import FPS, Sample
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A test clip: a prepared sample and its original file at `path`."""
+
+    sample: Sample
+    path: Path
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T at 25 fps."""
+        return self.sample.frames
+
+    @cached_property
+    def crop(self) -> CropConfig:
+        """How the sample's crops were cut."""
+        return CropConfig(**self.sample.meta["crop"])
+
+    def pictures(self) -> Iterator[Image]:
+        """The T frames as they are, each (H, W, 3) uint8 RGB, decoded anew at every call.
+
+        InputError where the file gives fewer.
+        """
+        count = 0
+        for picture in islice(iter_video(self.path, fps=FPS), self.frames):
+            count += 1
+            yield picture
+        if count < self.frames:
+            raise InputError(
+                f"{self.sample.key}: {count} frames decoded, {self.frames} expected; prepare again"
+            )
+
+    def audio(self, rate: int) -> NDArray[np.float32]:
+        """The clip's sound, mono at `rate` Hz: (n,) float32, no longer than the T frames."""
+        return read_audio(self.path, rate)[: round(self.frames * rate / FPS)]
+
+    def transforms(self, crop: CropConfig | None = None) -> Floats:
+        """Similarities (T, 2, 3), px of the frames to px of the crops (None: the sample's own)."""
+        own = self.sample.transforms().astype(np.float64)
+        if crop is None or crop == self.crop:
+            return own
+        points = apply(invert(own), self.sample.landmarks()).astype(np.float32)
+        return np.asarray(video_crops(points, crop), np.float64)
+
+    def identity(self, crop: CropConfig | None = None) -> Image:
+        """The lip crop of the first frame, (S, S, 3) uint8 RGB."""
+        config = crop or self.crop
+        return crop_image(next(self.pictures()), self.transforms(config)[0], config.size)
+
+
+class Row(Protocol):
+    """What is evaluated."""
+
+    name: str
+    crop: CropConfig | None
+    """How its crops are cut; None for the way the shards were made."""
+
+    def lips(self, clip: Clip) -> NDArray[np.uint8] | None:
+        """The T lip crops, (T, S, S, 3) RGB; None where the row is the real frames themselves."""
+        ...
+
+
+class Real:
+    """The clip itself."""
+
+    name = "real"
+    crop: CropConfig | None = None
+
+    def lips(self, clip: Clip) -> None:
+        """Nothing is made."""
+        return
+
+
+class Pasted:
+    """The clip's own lips, cut out and put back."""
+
+    name = "pasted"
+    crop: CropConfig | None = None
+
+    def lips(self, clip: Clip) -> NDArray[np.uint8]:
+        """The real crops, from the frames and not from the shards' JPEGs."""
+        pairs = zip(clip.pictures(), clip.transforms(), strict=True)
+        return np.stack([crop_image(p, matrix, clip.crop.size) for p, matrix in pairs])
+
+
+class Still:
+    """The identity image in every frame."""
+
+    name = "still"
+    crop: CropConfig | None = None
+
+    def lips(self, clip: Clip) -> NDArray[np.uint8]:
+        """The first frame's crop, T times."""
+        return np.broadcast_to(identity := clip.identity(), (clip.frames, *identity.shape))
+
+
+class ModelRow:
+    """A model: the first frame's lips saying the clip's sound."""
+
+    def __init__(self, name: str, model: LipModel) -> None:
+        self.name = name
+        self.crop: CropConfig | None = model.crop
+        self._model = model
+
+    def lips(self, clip: Clip) -> NDArray[np.uint8]:
+        """Generate as many frames as the clip has."""
+        session = self._model.start(clip.identity(self.crop))
+        first = session.feed(clip.audio(self._model.audio.sample_rate))
+        return np.concatenate([first, session.finish(clip.frames)])
+
+
+BUILT_IN: dict[str, Callable[[], Row]] = {"real": Real, "pasted": Pasted, "still": Still}
+
+
+def make_row(name: str) -> Row:
+    """A built-in row or, for anything else, the model of that name or directory (one thread)."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]()
+    return ModelRow(name, load_model(name, threads=1))
+
+
+def describe_row(name: str) -> dict[str, Any]:
+    """Facts of a row for the results, without loading it; InputError for an unknown name.
+
+    For a model its ``model.json`` and the SHA-256 of its networks: what tells two states apart.
+    """
+    if name in BUILT_IN:
+        return {"name": name, "kind": "built in"}
+    directory = find_model(name)
+    info = read_info(directory)
+    digest = hashlib.sha256()
+    for part in sorted(directory.glob("*.onnx")):
+        digest.update(part.read_bytes())
+    facts = info.to_dict() | {"audio": asdict(info.audio), "crop": asdict(info.crop)}
+    return {"name": name, "kind": info.kind, "model": facts, "sha256": digest.hexdigest()}

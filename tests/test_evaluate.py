@@ -1,0 +1,206 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+from skimage.data import astronaut
+from typer.testing import CliRunner
+
+from fake_clips import DrawnDetector, add_clip, drawn_shard, opened_face, track
+from lipglance import evaluate as job
+from lipglance import measure
+from lipglance.errors import InputError
+from lipglance.shards import ShardWriter
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Evaluation with the detector of drawn mouths in place of dlib."""
+    monkeypatch.setattr(job, "predictor_path", lambda: None)
+    monkeypatch.setattr(job, "_detector", DrawnDetector)
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    drawn_shard(folder / "test_seen-00000.tar", clips=3, frames=18)
+    drawn_shard(folder / "test_seen-00001.tar", clips=2, frames=18, corpus="OTHER")
+    return folder
+
+
+def run(data, output, rows=("real", "still"), **options):
+    return job.evaluate(rows, [data], output, workers=1, **options)
+
+
+def test_results_hold_what_a_reader_needs(drawn, data, tmp_path):
+    output = tmp_path / "new" / "r.json"
+    results = run(data, output, command="lipglance evaluate real still")
+    assert json.loads(output.read_text()) == results
+    assert [row["name"] for row in results["rows"]] == ["real", "still"]
+    assert results["command"] == "lipglance evaluate real still"
+    assert results["data"]["corpora"]["DRAWN"] == {"clips": 3, "frames": 54, "speakers": ["a"]}
+    assert results["hardware"]["cores"] >= 1
+    real, still = (row["groups"] for row in results["rows"])
+    assert list(still) == ["DRAWN", "OTHER"]
+    assert real["DRAWN"]["metrics"]["lmd"]["mean"] == 0.0
+    lmd = still["DRAWN"]["metrics"]["lmd"]
+    values = [c["values"]["lmd"] for c in results["rows"][1]["clips"] if c["corpus"] == "DRAWN"]
+    assert lmd["mean"] == pytest.approx(np.mean(values), abs=1e-5)
+    assert lmd["low"] < lmd["mean"] < lmd["high"]
+    assert lmd["n"] == 3
+    assert still["OTHER"]["frames"] == 36
+    assert [p.name for p in output.parent.iterdir()] == ["r.json"]
+
+
+def test_real_frames_are_searched_once_for_all_rows(drawn, data, tmp_path, monkeypatch):
+    calls = []
+
+    class Counting(DrawnDetector):
+        def points(self, image, near=None):
+            calls.append(1)
+            return super().points(image, near)
+
+    monkeypatch.setattr(job, "_detector", Counting)
+    run(data, tmp_path / "r.json", rows=("real", "still", "pasted"), corpora=["OTHER"])
+    assert len(calls) == 3 * 2 * 18
+
+
+def test_limit_spreads_over_each_corpus(drawn, data, tmp_path):
+    results = run(data, tmp_path / "r.json", limit=2)
+    keys = [(c["corpus"], c["key"]) for c in results["rows"][0]["clips"]]
+    assert keys == [("DRAWN", "clip0"), ("DRAWN", "clip1"), ("OTHER", "clip0"), ("OTHER", "clip1")]
+
+
+def test_an_interrupted_run_goes_on(drawn, data, tmp_path, monkeypatch):
+    whole = run(data, tmp_path / "whole.json")
+    done = []
+
+    def failing(clip, rows, detector):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(clip.sample.key)
+        return measure.measure_clip(clip, rows, detector)
+
+    monkeypatch.setattr(job, "measure_clip", failing)
+    output = tmp_path / "r.json"
+    with pytest.raises(KeyboardInterrupt):
+        run(data, output)
+    partial = tmp_path / "r.partial.jsonl"
+    assert not output.exists()
+    assert len(partial.read_text().splitlines()) == 1 + 2 * 2
+    with partial.open("a") as file:
+        file.write('{"key": "clip2", "row": "re')
+    again = []
+    monkeypatch.setattr(
+        job, "measure_clip", lambda c, *a: again.append(c.sample) or measure.measure_clip(c, *a)
+    )
+    results = run(data, output)
+    assert len(again) == 3
+    assert [row["groups"].keys() for row in results["rows"]] == [
+        row["groups"].keys() for row in whole["rows"]
+    ]
+    for got, expected in zip(results["rows"], whole["rows"], strict=True):
+        assert {c: g["metrics"] for c, g in got["groups"].items()} == {
+            c: g["metrics"] for c, g in expected["groups"].items()
+        }
+    assert not partial.exists()
+
+
+def test_records_of_another_run_are_not_used(drawn, data, tmp_path, caplog):
+    partial = tmp_path / "r.partial.jsonl"
+    partial.write_text('{"split": "val"}\n{"key": "clip0", "row": "real", "corpus": "DRAWN"}\n')
+    with caplog.at_level(logging.WARNING, "lipglance"):
+        results = run(data, tmp_path / "r.json")
+    assert "another evaluation" in caplog.text
+    assert all("values" in clip for clip in results["rows"][0]["clips"])
+
+
+def test_a_clip_that_cannot_be_measured_is_counted_not_fatal(drawn, tmp_path, caplog):
+    face = np.full((64, 64, 3), 90, np.uint8)
+    centres = np.full((18, 2), 32.0)
+    drawn_shard(tmp_path / "val-00000.tar", clips=1, frames=18, split="val")
+    with ShardWriter(tmp_path / "val-00001.tar") as writer:
+        add_clip(writer, "torn", [face] * 9, centres[:9], 20.0, split="val")
+    # The index promises more frames than the stored clip has.
+    index = tmp_path / "val-00001.tar.index.json"
+    index.write_text(index.read_text().replace('"frames": 9', '"frames": 10'))
+    with caplog.at_level(logging.WARNING, "lipglance"):
+        results = run(tmp_path, tmp_path / "r.json", split="val", rows=("still",))
+    group = results["rows"][0]["groups"]["DRAWN"]
+    assert (group["clips"], group["failed_clips"], group["frames"]) == (2, 1, 18)
+    assert group["metrics"]["lmd"]["n"] == 1
+    assert "torn, still:" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rows": ("real", "real")}, "each once"),
+        ({"rows": ("no such model",)}, "unknown model 'no such model'"),
+        ({"limit": 0}, "limit 0"),
+        ({"split": "test_unseen"}, "no samples of split test_unseen"),
+    ],
+)
+def test_bad_input(drawn, data, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        run(data, tmp_path / "r.json", **options)
+    assert [p.name for p in tmp_path.iterdir()] == ["shards"]
+
+
+def test_results_are_not_overwritten_unasked(drawn, data, tmp_path):
+    output = tmp_path / "r.json"
+    output.write_text("precious")
+    with pytest.raises(InputError, match="exists; give another name or --force"):
+        run(data, output)
+    assert output.read_text() == "precious"
+    run(data, output, force=True, limit=1)
+    assert json.loads(output.read_text())["rows"]
+
+
+def test_an_unwritable_place_is_told_in_one_line(drawn, data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write the results"):
+        run(data, tmp_path / "file" / "r.json")
+
+
+def command_line(data, output, *more):
+    import typer
+
+    app = typer.Typer()
+    app.command()(job.evaluate_command)
+    common = ["--data", str(data), "--workers", "1", "--limit", "1", "-o", str(output)]
+    return CliRunner().invoke(app, ["real", "still", *common, *more])
+
+
+def test_the_command_prints_a_table_or_markdown(drawn, data, tmp_path):
+    table = command_line(data, tmp_path / "a.json")
+    assert table.exit_code == 0, table.output
+    assert "DRAWN test_seen, 1 clips" in table.stdout
+    assert "still" in table.stdout
+    text = command_line(data, tmp_path / "b.json", "--markdown").stdout
+    assert "| real | 0.00 |" in text
+    assert text.count("| --- |") == 2
+    assert command_line(data, tmp_path / "c.json", "--quiet").stdout == ""
+
+
+@pytest.mark.slow
+def test_with_dlib_and_two_processes(tmp_path):
+    pytest.importorskip("dlib", reason="needs the eval extra: pip install '.[eval]'")
+    face = np.ascontiguousarray(astronaut()[:256, 96:352])
+    frames = 16
+    centres = np.full((frames, 2), [127.0, 147.0])
+    with ShardWriter(tmp_path / "test_seen-00000.tar") as writer:
+        for k in range(2):
+            pictures = [opened_face(face, 1.2 * o - 5) for o in track(frames, k)]
+            add_clip(writer, f"face{k}", pictures, centres, 32.0)
+    results = job.evaluate(["real", "pasted", "still"], [tmp_path], tmp_path / "r.json", workers=2)
+    real, pasted, still = (row["groups"]["DRAWN"] for row in results["rows"])
+    assert real["missing_real"] == still["missing_generated"] == 0
+    assert real["metrics"]["lmd"]["mean"] == 0.0
+    assert real["metrics"]["ssim"]["mean"] == 1.0
+    assert pasted["metrics"]["lmd"]["mean"] < 1.0
+    assert still["metrics"]["lmd"]["mean"] > 2 * pasted["metrics"]["lmd"]["mean"]
+    assert pasted["metrics"]["aperture_r"]["mean"] > 0.95
+    assert still["metrics"]["articulation"]["mean"] < 0.3
+    assert still["metrics"]["ssim"]["mean"] < pasted["metrics"]["ssim"]["mean"]

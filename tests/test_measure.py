@@ -1,0 +1,212 @@
+import numpy as np
+import pytest
+
+from fake_clips import CROP, HALF, DrawnDetector, add_clip, draw, drawn_shard, places, track
+from lipglance import measure
+from lipglance.dlib68 import MOUTH
+from lipglance.errors import InputError
+from lipglance.geometry import apply, crop_image, invert, square_matrix
+from lipglance.metrics import opening
+from lipglance.rows import Clip, Pasted, Real, Still
+from lipglance.shards import ShardDataset, ShardWriter
+
+FRAMES = 20
+
+
+class Lips:
+    """A row that makes given crops."""
+
+    name = "lips"
+    crop = None
+
+    def __init__(self, crops):
+        self.crops = crops
+
+    def lips(self, clip):
+        return self.crops
+
+
+def load(folder):
+    """The clips of the shards in `folder`, their files beside them."""
+    clips = []
+    for sample in ShardDataset(folder):
+        path = folder / f"{sample.key}.mkv"
+        path.write_bytes(sample.clip_bytes())
+        clips.append(Clip(sample, path))
+    return clips
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    drawn_shard(folder / "test_seen-00000.tar", clips=1, frames=FRAMES)
+    return load(folder)[0]
+
+
+@pytest.fixture(scope="module")
+def measured(clip):
+    return measure.measure_clip(clip, [Real(), Pasted(), Still()], DrawnDetector())
+
+
+def test_real_is_perfect(measured):
+    assert measured["real"]["values"] == {
+        "lmd": 0.0,
+        "lmd_w": 0.0,
+        "ssim": 1.0,
+        "psnr": None,
+        "aperture_r": 1.0,
+        "articulation": 1.0,
+        "silence_leak": None,
+        "jitter": 1.0,
+    }
+    assert measured["real"]["missing_real"] == measured["real"]["missing_generated"] == 0
+    assert measured["real"]["coverage"] is None
+
+
+def test_pasted_loses_only_what_the_crop_costs(measured):
+    values = measured["pasted"]["values"]
+    assert 0 < values["lmd"] < 0.2
+    assert 0.97 < values["ssim"] < 1
+    assert values["aperture_r"] > 0.999
+    assert values["articulation"] == pytest.approx(1.0, abs=0.02)
+    assert measured["pasted"]["coverage"] == 1.0
+
+
+def test_still_is_told_from_speech(measured, clip):
+    values = measured["still"]["values"]
+    openings = track(FRAMES)
+    # The drawn mouth is a scaled ellipse, so the distance is known: the mean over the points of
+    # |sin| times half the change of the opening, in px of the evaluation crop.
+    angles = 2 * np.pi * np.concatenate([np.arange(12) / 12, np.arange(8) / 8])
+    change = np.abs(openings - openings[0]).mean() * np.abs(np.sin(angles)).mean() / 2
+    scale = 64 / (2 * 0.65 * 40)
+    assert values["lmd"] == pytest.approx(change * scale, rel=0.06)
+    assert values["lmd_w"] == pytest.approx(values["lmd"] / (40 * scale), rel=0.02)
+    assert values["articulation"] < 0.02
+    assert values["aperture_r"] is None
+    assert values["ssim"] < measured["pasted"]["values"]["ssim"] - 0.05
+    assert values["psnr"] < measured["pasted"]["values"]["psnr"] - 5
+
+
+def test_a_track_that_is_known_is_found_again(clip):
+    # Lips that open half as far as the real ones.
+    centres, openings = places(FRAMES), track(FRAMES)
+    crops = np.stack(
+        [
+            crop_image(draw(5 + o / 2, c), m, CROP.size)
+            for o, c, m in zip(openings, centres, clip.transforms(), strict=True)
+        ]
+    )
+    values = measure.measure_clip(clip, [Lips(crops)], DrawnDetector())["lips"]["values"]
+    assert values["aperture_r"] > 0.995
+    assert values["articulation"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_frames_without_a_face_are_counted_and_left_out(tmp_path):
+    centres, openings = places(FRAMES), track(FRAMES)
+    pictures = [draw(o, c) for o, c in zip(openings, centres, strict=True)]
+    for k in (3, 11):
+        pictures[k][0, 0] = 0
+    with ShardWriter(tmp_path / "test_seen-00000.tar") as writer:
+        add_clip(writer, "gaps", pictures, centres, HALF)
+    (clip,) = load(tmp_path)
+    record = measure.measure_clip(clip, [Real()], DrawnDetector())["real"]
+    assert (record["missing_real"], record["missing_generated"]) == (2, 0)
+    assert record["values"]["lmd"] == 0.0
+
+    class Blind(DrawnDetector):
+        """Sees no face where the lips are those of frame 0."""
+
+        def points(self, image, near=None):
+            found = super().points(image, near)
+            if found is None or abs(opening(found[None, MOUTH])[0] - openings[0]) < 0.6:
+                return None
+            return found
+
+    record = measure.measure_clip(clip, [Still()], Blind())["still"]
+    assert record["missing_generated"] > 0
+    assert record["values"]["lmd"] is None
+    assert record["values"]["ssim"] is not None
+    nobody = type("Nobody", (), {"points": lambda self, image, near=None: None})()
+    record = measure.measure_clip(clip, [Still()], nobody)["still"]
+    assert record["missing_real"] == FRAMES
+    assert set(record["values"].values()) == {None}
+
+
+def test_silence_is_taken_from_words_and_an_open_mouth_in_it_leaks(tmp_path):
+    drawn_shard(
+        tmp_path / "val-00000.tar", 1, FRAMES, split="val", words=[[0.0, FRAMES / 25, "sil"]]
+    )
+    (clip,) = load(tmp_path)
+    wide = np.stack([crop_image(draw(18, places(FRAMES)[0]), clip.transforms()[0], CROP.size)])
+    rows = [Real(), Lips(np.repeat(wide, FRAMES, 0))]
+    records = measure.measure_clip(clip, rows, DrawnDetector())
+    assert records["lips"]["values"]["silence_leak"] == 1.0
+    assert 0 < records["real"]["values"]["silence_leak"] < 1
+
+
+def test_a_row_that_fails_leaves_the_others(clip):
+    records = measure.measure_clip(
+        clip, [Lips(np.zeros((3, 64, 64, 3), np.uint8)), Real()], DrawnDetector()
+    )
+    assert records["lips"] == {"error": "lips made 3 frames of 20"}
+    assert records["real"]["values"]["lmd"] == 0.0
+
+
+def test_a_clip_shorter_than_its_sample_is_refused(tmp_path):
+    centres = places(FRAMES)
+    pictures = [draw(10, c) for c in centres]
+    with ShardWriter(tmp_path / "val-00000.tar") as writer:
+        add_clip(writer, "short", pictures, centres, HALF)
+    (clip,) = load(tmp_path)
+    longer = clip.sample.entry._replace(frames=FRAMES + 1)
+    short = Clip(type(clip.sample)(clip.sample.shard, longer), clip.path)
+    with pytest.raises(InputError, match="20 frames decoded, 21 expected"):
+        list(short.pictures())
+
+
+def test_the_evaluation_crop_is_that_of_the_protocol():
+    mouths = np.zeros((3, 20, 2))
+    mouths[:, 0, 0], mouths[:, 6, 0] = -20, 20
+    mouths += np.array([[10, 50], [18, 50], [30, 50]])[:, None]
+    squares = measure.evaluation_crops(mouths)
+    centres = apply(invert(squares), np.full((3, 1, 2), 31.5))[:, 0]
+    np.testing.assert_allclose(centres[:, 0], [12.0, 19.0, 27.0])
+    np.testing.assert_allclose(np.linalg.det(squares[:, :, :2]), (64 / (2 * 0.65 * 40)) ** 2)
+    gap = mouths.copy()
+    gap[1] = np.nan
+    centres = apply(invert(measure.evaluation_crops(gap)), np.full((3, 1, 2), 31.5))[:, 0]
+    np.testing.assert_allclose(centres[:, 0], [12.5, 20.0, 27.5])
+    assert measure.evaluation_crops(mouths * np.nan) is None
+
+
+@pytest.mark.parametrize("size", [32, 64, 200])
+def test_put_back_is_the_inverse_of_cropping(size):
+    y, x = np.mgrid[0:96, 0:120]
+    waves = 128 + 60 * np.sin(x / 6)[..., None] * np.cos(y / 8)[..., None] * [1, 0.5, -1]
+    picture = waves.astype(np.uint8)
+    matrix = square_matrix([60.3, 48.8], 25.0, np.radians(20), size)
+    crop = crop_image(picture, matrix, size)
+    blank = np.zeros_like(picture)
+    back = measure.put_back(blank, crop, matrix)
+    inside = back.any(-1)
+    assert inside.sum() == pytest.approx(50 * 50, rel=0.02)
+    assert np.abs(back.astype(int) - picture)[inside].mean() < 3
+    assert not blank.any()
+    corner = apply(invert(matrix), [[size / 20, size / 20]])[0].round().astype(int)
+    assert inside[corner[1], corner[0]]
+
+
+def test_put_back_keeps_to_the_picture():
+    picture = np.zeros((40, 40, 3), np.uint8)
+    crop = np.full((64, 64, 3), 200, np.uint8)
+    half_out = measure.put_back(picture, crop, square_matrix([0.25, 20.25], 10.0, 0.0, 64))
+    assert (half_out[..., 0] == 200).sum() == 11 * 20
+    assert not measure.put_back(picture, crop, square_matrix([-50, 20], 10.0, 0.0, 64)).any()
+
+
+def test_coverage_is_the_share_that_the_row_made():
+    square = square_matrix([50.0, 50.0], 20.0, 0.0, 64)
+    assert measure.coverage(square, square_matrix([50.0, 50.0], 25.0, 0.0, 64), 64) == 1.0
+    assert measure.coverage(square, square_matrix([70.0, 50.0], 20.0, 0.0, 64), 64) == 0.5
+    assert measure.coverage(square, square_matrix([50.0, 50.0], 10.0, 0.0, 64), 64) == 0.25

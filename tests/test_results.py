@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fake_clips import drawn_shard
+from lipglance import results
+from lipglance.measure import METRICS
+from lipglance.shards import ShardDataset
+
+
+def record(corpus="A", missing=0, **values):
+    return {
+        "key": "k",
+        "corpus": corpus,
+        "frames": 10,
+        "values": dict.fromkeys(METRICS) | values,
+        "missing_real": missing,
+        "missing_generated": 1,
+        "coverage": 0.9,
+        "seconds": 2.0,
+    }
+
+
+FAILED = {"key": "k", "corpus": "A", "frames": 10, "error": "torn"}
+
+
+@pytest.fixture
+def found():
+    clips = [record(lmd=1.0, aperture_r=0.5), record(lmd=2.0, missing=3), FAILED]
+    rows = [
+        {"name": "good", "groups": results.summarise(clips)},
+        {"name": "other", "groups": results.summarise([record("B", lmd=1.25)])},
+    ]
+    return {"split": "val", "command": "lipglance evaluate good other", "rows": rows}
+
+
+def test_means_are_over_the_clips_that_have_a_value(found):
+    group = found["rows"][0]["groups"]["A"]
+    assert (group["clips"], group["failed_clips"], group["frames"]) == (3, 1, 20)
+    assert (group["missing_real"], group["missing_generated"]) == (3, 2)
+    assert group["coverage"] == 0.9
+    assert group["seconds"] == 4.0
+    lmd, r, psnr = (group["metrics"][m] for m in ("lmd", "aperture_r", "psnr"))
+    assert (lmd["mean"], lmd["low"], lmd["high"], lmd["n"]) == (1.5, 1.0, 2.0, 2)
+    assert (r["mean"], r["n"], r["undefined"]) == (0.5, 1, 1)
+    assert (psnr["mean"], psnr["n"], psnr["undefined"]) == (None, 0, 2)
+
+
+def test_tables_for_a_terminal_and_for_documents(found):
+    console = Console(width=160)
+    with console.capture() as shown:
+        for table in results.tables(found):
+            console.print(table)
+    assert "A val, 3 clips" in shown.get()
+    assert "B val, 1 clips" in shown.get()
+    assert "1.50 ± 0.50" in shown.get()
+    lines = results.markdown(found).splitlines()
+    assert "**A val**, 3 clips" in lines
+    good = next(line for line in lines if line.startswith("| good"))
+    assert good.split(" | ")[1] == "1.50 ± 0.50"
+    assert good.split(" | ")[5] == "0.50 (1)"
+    assert good.endswith("| 3 + 2 of 20, 1 clips |")
+    head, rule = lines[2:4]
+    assert head.count("|") == rule.count("|") == good.count("|")
+    assert "`lipglance evaluate good other`" in lines
+
+
+def test_the_data_are_told_by_their_bytes(tmp_path):
+    shard = drawn_shard(tmp_path / "val-00000.tar", clips=1, frames=16, split="val")
+    first = results.about_data([tmp_path], list(ShardDataset(tmp_path)))
+    assert first["corpora"] == {"DRAWN": {"clips": 1, "frames": 16, "speakers": ["a"]}}
+    data = np.frombuffer(shard.read_bytes(), np.uint8).copy()
+    data[-1] ^= 1
+    shard.write_bytes(data.tobytes())
+    second = results.about_data([tmp_path], list(ShardDataset(tmp_path)))
+    assert second["sha256"] != first["sha256"]
+
+
+def test_hardware_names_a_cpu_and_its_cores():
+    about = results.hardware()
+    assert about["cpu"]
+    assert about["cores"] >= 1

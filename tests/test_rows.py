@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pytest
+
+from fake_clips import CROP, RATE, draw, drawn_shard, mesh, places, track
+from lipglance import rows
+from lipglance.audio import AudioConfig
+from lipglance.crop import CropConfig, video_crops
+from lipglance.errors import InputError
+from lipglance.geometry import crop_image
+from lipglance.shards import ShardDataset
+
+FRAMES = 18
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    shard = drawn_shard(folder / "val-00000.tar", clips=1, frames=FRAMES, split="val")
+    (sample,) = ShardDataset(shard)
+    path = folder / "clip.mkv"
+    path.write_bytes(sample.clip_bytes())
+    return rows.Clip(sample, path)
+
+
+class Session:
+    """Makes frames whose grey value is the number of the second piece they come from."""
+
+    def __init__(self, identity):
+        self.identity = identity
+        self.heard = 0
+
+    def feed(self, samples):
+        self.heard += len(samples)
+        return np.full((5, *self.identity.shape), 1, np.uint8)
+
+    def finish(self, frames=None):
+        return np.full((frames - 5, *self.identity.shape), 2, np.uint8)
+
+
+class Model:
+    """As much of a `LipModel` as a row needs."""
+
+    def __init__(self, rate=RATE, size=64):
+        self.audio = AudioConfig(sample_rate=rate, fmax=rate / 2)
+        self.crop = CropConfig(size=size)
+        self.sessions = []
+
+    def start(self, identity):
+        self.sessions.append(Session(identity))
+        return self.sessions[-1]
+
+
+def test_the_identity_is_the_first_frames_crop(clip):
+    expected = crop_image(draw(track(FRAMES)[0], places(FRAMES)[0]), clip.transforms()[0], 64)
+    np.testing.assert_array_equal(clip.identity(), expected)
+    still = rows.Still().lips(clip)
+    assert still.shape == (FRAMES, 64, 64, 3)
+    np.testing.assert_array_equal(still, np.repeat(expected[None], FRAMES, 0))
+
+
+def test_pasted_are_the_real_crops(clip):
+    pasted = rows.Pasted().lips(clip)
+    expected = crop_image(draw(track(FRAMES)[7], places(FRAMES)[7]), clip.transforms()[7], 64)
+    np.testing.assert_array_equal(pasted[7], expected)
+    assert rows.Real().lips(clip) is None
+
+
+def test_transforms_of_the_shards_own_crop_are_those_stored(clip):
+    stored = clip.sample.transforms()
+    np.testing.assert_array_equal(clip.transforms(), stored)
+    np.testing.assert_array_equal(clip.transforms(CROP), stored)
+
+
+def test_transforms_of_another_crop_come_from_the_landmarks(clip):
+    other = CropConfig(size=96, half_side=1.0)
+    expected = video_crops(mesh(places(FRAMES)), other)
+    # Landmarks are stored in steps of 1/64 px of the 64-px crop.
+    np.testing.assert_allclose(clip.transforms(other)[:, :, :2], expected[:, :, :2], atol=2e-3)
+    np.testing.assert_allclose(clip.transforms(other)[:, :, 2], expected[:, :, 2], atol=0.2)
+    assert clip.identity(other).shape == (96, 96, 3)
+
+
+def test_a_model_gets_its_own_crop_and_rate_and_no_more_sound_than_frames(clip):
+    model = Model(rate=8000, size=96)
+    row = rows.ModelRow("tiny", model)
+    lips = row.lips(clip)
+    assert lips.shape == (FRAMES, 96, 96, 3)
+    assert lips[:, 0, 0, 0].tolist() == [1] * 5 + [2] * (FRAMES - 5)
+    assert model.sessions[0].heard == FRAMES * 8000 // 25
+    shorter = clip.sample.entry._replace(frames=10)
+    row.lips(rows.Clip(type(clip.sample)(clip.sample.shard, shorter), clip.path))
+    assert model.sessions[1].heard == 10 * 8000 // 25
+    np.testing.assert_array_equal(model.sessions[0].identity, clip.identity(CropConfig(size=96)))
+
+
+def test_sound_that_ends_early_is_not_filled_up(clip):
+    longer = clip.sample.entry._replace(frames=FRAMES + 5)
+    audio = rows.Clip(type(clip.sample)(clip.sample.shard, longer), clip.path).audio(RATE)
+    assert len(audio) == FRAMES * RATE // 25
+
+
+def test_rows_by_name():
+    assert [rows.make_row(name).name for name in rows.BUILT_IN] == ["real", "pasted", "still"]
+    assert rows.describe_row("still") == {"name": "still", "kind": "built in"}
+    with pytest.raises(InputError, match="unknown model 'none'"):
+        rows.make_row("none")
+    with pytest.raises(InputError, match="unknown model 'none'"):
+        rows.describe_row("none")
+
+
+def test_a_model_is_described_by_its_facts_and_the_digest_of_its_networks(tmp_path):
+    facts = {"name": "m", "kind": "lmgg", "description": "d", "trained_on": "t", "licence": "l"}
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    (tmp_path / "model.onnx").write_bytes(b"one")
+    first = rows.describe_row(str(tmp_path))
+    assert first["kind"] == "lmgg"
+    assert first["model"]["trained_on"] == "t"
+    assert json.loads(json.dumps(first)) == first
+    (tmp_path / "model.onnx").write_bytes(b"two")
+    assert rows.describe_row(str(tmp_path))["sha256"] != first["sha256"]
