@@ -81,6 +81,8 @@ def check_target(path: PathLike, force: bool = False) -> Path:
     (or ``force``). Worth calling before long work.
     """
     path = Path(path)
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r} is no file name; expected one ending in .mp4 or .webm")
     if path.suffix.lower() not in _KINDS:
         raise InputError(
             f"{path} ends in {path.suffix or 'nothing'!r}; expected a name ending in "
