@@ -46,7 +46,7 @@ def test_exif_orientation_is_obeyed(tmp_path, orientation, suffix):
     assert difference(picture, photo()) < 4
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif", "gif"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif", "gif", "avif"])
 def test_formats(tmp_path, suffix):
     path = tmp_path / f"face.{suffix}"
     Image.fromarray(photo()).save(path)

@@ -123,11 +123,12 @@ def test_a_grid_clip(tmp_path, suffix):
 def test_is_video(tmp_path):
     assert is_video(write_video(tmp_path / "v.mp4", moving(3)))
     assert not is_video(write_sound(tmp_path / "a.wav", speech_like(0.5)))
-    for name in ("p.jpg", "p.png", "p.gif", "p.webp", "p.bmp", "p.tif"):
+    for name in ("p.jpg", "p.png", "p.gif", "p.webp", "p.bmp", "p.tif", "p.avif"):
         pictures = [Image.fromarray(picture) for picture in moving(3)]
         more = {"save_all": True, "append_images": pictures[1:]} if name[2] in "gw" else {}
         pictures[0].save(tmp_path / name, **more)
         assert not is_video(tmp_path / name), name
+    assert not is_video(Path(__file__).parent / "data" / "photo.heic")
     (tmp_path / "t.txt").write_text("no video\n" * 100)
     assert not is_video(tmp_path / "t.txt")
     with pytest.raises(InputError):

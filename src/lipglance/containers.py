@@ -23,6 +23,10 @@ log = logging.getLogger("lipglance")
 
 # Demuxers that "play" a picture or a plain text file as a video; such a file is no video here.
 _STILL_FORMATS = {"image2", "gif", "apng", "tty", "ico", "webp_anim"}
+# Photographs in the mp4 family by their "ftyp" brand (ISO/IEC 23008-12 and AV1 Image File Format).
+HEIF_BRANDS = {"heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1"}
+_AVIF_BRANDS = {"avif", "avis"}
+
 # Demuxers that read a duration from the header; others estimate it from the size.
 _EXACT_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flac", "aiff", "caf"}
 
@@ -88,6 +92,8 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     """The moving pictures of a container; None for pure sound, cover art, pictures and texts."""
     name = container.format.name
     if name in _STILL_FORMATS or name.endswith("_pipe"):
+        return None
+    if container.metadata.get("major_brand") in HEIF_BRANDS | _AVIF_BRANDS:
         return None
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:

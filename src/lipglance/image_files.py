@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
-from lipglance.containers import PathLike, existing_file, log
+from lipglance.containers import HEIF_BRANDS, PathLike, existing_file, log
 from lipglance.errors import InputError
 
 Picture = NDArray[np.uint8]
 
-_EXPECTED = "a picture such as JPEG, PNG, WebP, BMP, TIFF or HEIC"
-
-# Brands in the "ftyp" box of HEIF files (ISO/IEC 23008-12).
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+_EXPECTED = "a picture such as JPEG, PNG, WebP, AVIF, BMP, TIFF or HEIC"
 
 
 def read_image(path: PathLike) -> Picture:
@@ -121,7 +118,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 def _enable_heif(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(12)
-    if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
+    if head[4:8] != b"ftyp" or head[8:12].decode("latin-1") not in HEIF_BRANDS:
         return
     try:
         from pi_heif import register_heif_opener

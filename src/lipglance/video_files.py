@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -76,7 +77,7 @@ def video_info(path: PathLike) -> VideoInfo:
         duration = promised_duration(container, stream)
         if duration is None:
             duration = (stream.frames or 1) / fps
-        height, width = _upright(frame, _pixel_aspect(stream)).shape[:2]
+        height, width = _upright(frame, _pixel_aspect(stream), VideoReformatter()).shape[:2]
         return VideoInfo(
             width=width,
             height=height,
@@ -93,7 +94,8 @@ def iter_video(path: PathLike, fps: float | None = 25.0) -> Iterator[Picture]:
     Picture k is the one shown k/fps seconds after the first, by the file's time stamps; the last
     is shown until its own end, so a video of D seconds gives round(D * fps) pictures. With ``fps``
     None the file's own pictures come one by one. Rotation and mirroring stated by the file are
-    carried out and pixels made square. Damaged parts are skipped with a warning.
+    carried out and pixels made square. Damaged parts are skipped with a warning. A picture that is
+    shown twice is the same array twice.
     Raises InputError where nothing can be decoded (a missing file at the call, else at the first
     picture).
     """
@@ -114,23 +116,24 @@ def _pictures(
     try:
         stream.thread_type = "AUTO"
         aspect = _pixel_aspect(stream)
+        converter = VideoReformatter()
         given = 0
         shown_until = 0.0
         shown: VideoFrame | None = None
         picture: Picture | None = None  # of the frame shown; made when first asked for
         for frame, start, end in _timed(container, stream, path):
             if fps is None:
-                yield _upright(frame, aspect)
+                yield _upright(frame, aspect, converter)
                 given += 1
                 shown_until = end
                 continue
             while shown is not None and given / fps < start - _JITTER:
-                picture = _upright(shown, aspect) if picture is None else picture
+                picture = _upright(shown, aspect, converter) if picture is None else picture
                 yield picture
                 given += 1
             shown, picture, shown_until = frame, None, end
         if fps is not None and shown is not None:
-            picture = _upright(shown, aspect)
+            picture = _upright(shown, aspect, converter)
             for _ in range(given, max(1, round(shown_until * fps))):
                 yield picture
                 given += 1
@@ -191,13 +194,14 @@ def _pixel_aspect(stream: VideoStream) -> float:
     return aspect if 0.25 < aspect < 4.0 and abs(aspect - 1.0) > 0.01 else 1.0
 
 
-def _upright(frame: VideoFrame, aspect: float) -> Picture:
+def _upright(frame: VideoFrame, aspect: float, converter: VideoReformatter) -> Picture:
     """A frame as it is to be looked at: (H, W, 3) uint8 RGB."""
-    options: dict[str, Any] = {"format": "rgb24"}
+    # One thread: starting more for each picture takes longer than the work.
+    options: dict[str, Any] = {"format": "rgb24", "threads": 1}
     if aspect != 1.0:
         options |= {"width": max(1, round(frame.width * aspect)), "height": frame.height}
         options["interpolation"] = "BICUBIC"
-    picture: Picture = np.asarray(frame.to_ndarray(**options), np.uint8)
+    picture: Picture = np.asarray(converter.reformat(frame, **options).to_ndarray(), np.uint8)
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is not None:
         picture = _turned(picture, np.frombuffer(bytes(matrix), np.int32))

@@ -16,6 +16,7 @@ import av.error
 import numpy as np
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -162,6 +163,7 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         self._video: VideoStream | None = None
         self._track: SoundTrack | None = None
+        self._converter = VideoReformatter()
         self.frames = 0
 
     def __enter__(self) -> Self:
@@ -199,8 +201,12 @@ class VideoWriter:
             )
         if width % 2 or height % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame)).reformat(
-            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        picture = self._converter.reformat(
+            VideoFrame.from_ndarray(np.ascontiguousarray(frame)),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,  # starting threads for each picture takes longer than the work
         )
         picture.pts = self.frames
         picture.time_base = 1 / self._rate
