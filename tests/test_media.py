@@ -1,14 +1,19 @@
 """What all readers have in common: bad input is told in one line that names the file."""
 
+import csv
 import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import lipglance
 from generated import moving, photo, speech_like, write_sound, write_video
 from lipglance import media
 from lipglance.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("LIPGLANCE_SHARED", ROOT.parent / "shared"))
 
 READERS = {
     "image": media.read_image,
@@ -88,6 +93,30 @@ def test_a_playlist_opens_no_other_file(tmp_path):
     )
     with pytest.raises(InputError):
         media.read_audio(tmp_path / "list.m3u8")
+
+
+def test_the_samples_that_ship():
+    assets = Path(lipglance.__file__).parent / "assets"
+    assert media.read_image(assets / "sample_face.jpg").shape == (512, 512, 3)
+    speech = media.read_audio(assets / "sample_speech.flac")
+    assert speech.size == 132 * 640
+    assert 0.2 < abs(speech).max() < 1
+    assert "public domain" in (assets / "SOURCES.md").read_text()
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="no reference clips (LIPGLANCE_SHARED)")
+def test_the_reference_clips_are_read_whole():
+    with (SHARED / "data" / "clips.csv").open(newline="") as file:
+        names = [row["path"] for row in csv.DictReader(file) if row["split"] == "train"]
+    for name in names[::150]:
+        path = SHARED / "data" / name
+        info = media.video_info(path)
+        pictures = list(media.iter_video(path))
+        assert len(pictures) == round(info.duration * 25), name
+        assert pictures[0].shape == (info.height, info.width, 3)
+        # As stated with the clips: the sound is up to 0.09 s shorter than the pictures.
+        assert -0.1 < media.read_audio(path).size / 16000 - info.duration < 0.02, name
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
