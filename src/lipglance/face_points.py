@@ -1,0 +1,47 @@
+"""Names for the points of MediaPipe's 468-point face mesh that lipglance uses.
+
+"Left" and "right" are as seen in the picture of an upright face (the viewer's). The numbers are
+those of MediaPipe's canonical face model (Apache-2.0), the same in every version of the mesh.
+"""
+
+from __future__ import annotations
+
+N_POINTS = 468
+
+#: The mouth in the order of dlib's points 48..67: outer lip from the left corner over the upper
+#: lip and back along the lower lip (12), then the inner lip in the same way (8).
+MOUTH_20 = (
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,
+    78, 82, 13, 312, 308, 317, 14, 87,
+)  # fmt: skip
+
+MOUTH_LEFT = 61
+MOUTH_RIGHT = 291
+INNER_LIP_TOP = 13
+INNER_LIP_BOTTOM = 14
+CHIN = 152
+NOSE_TIP = 4
+NOSE_BASE = 2
+
+#: Corners of the eyes: left outer, left inner, right inner, right outer.
+EYE_CORNERS = (33, 133, 362, 263)
+
+#: Points that speech does not move: corners of the eyes, bridge of the nose from the brow down,
+#: middle of the forehead, temples. The tip and the wings of the nose and the cheeks are left out
+#: because the upper lip pulls at them.
+STABLE = (
+    *EYE_CORNERS,
+    168, 6, 197, 195,
+    10, 151, 9, 8,
+    127, 356, 162, 389,
+)  # fmt: skip
+
+#: Left and right pairs at the same depth in a frontal view, for measuring how far a head is turned.
+YAW_PAIRS = ((33, 263), (133, 362), (127, 356), (234, 454))
+
+#: The lower edge of the face from the left ear over the chin to the right ear.
+JAW = (
+    234, 93, 132, 58, 172, 136, 150, 149, 176, 148,
+    152,
+    377, 400, 378, 379, 365, 397, 288, 361, 323, 454,
+)  # fmt: skip
