@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from lipglance.corpora import hashed_split, list_clips, read_words
+from lipglance.clip_source import hashed_split, read_words
+from lipglance.corpora import list_clips
 from lipglance.errors import InputError
 
 ALIGN = "0 23750 sil\n23750 29500 bin\n29500 34000 blue\n34000 74500 sil\n"

@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from lipglance.clip_source import ClipSource, clean_name, files_below, hashed_split
 from lipglance.errors import InputError
 
 log = logging.getLogger("lipglance")
@@ -26,63 +26,6 @@ VIDEO_SUFFIXES = frozenset(
 SPLITS = ("train", "val", "test", "test_seen", "test_unseen")
 UNKNOWN = "unknown"
 """Speaker of clips whose corpus does not say who speaks."""
-
-GRID_UNITS = 25_000
-"""GRID's word times count samples of its 25 kHz audio."""
-LRW_SECONDS = 29 / 25
-"""Length of every LRW clip; the word lies in its middle."""
-
-Word = tuple[float, float, str]
-
-
-@dataclass(frozen=True)
-class ClipSource:
-    """One clip of a corpus before it is cut.
-
-    ``source`` is the path below the corpus' root, ``alignment`` the file with the word times (a
-    GRID ``.align`` or an LRW ``.txt``), ``start`` and ``end`` the part of the file to use, in
-    seconds (``end`` None = to the end).
-    """
-
-    path: Path
-    source: str
-    key: str
-    corpus: str
-    speaker: str
-    utterance: str
-    split: str
-    alignment: Path | None = None
-    start: float = 0.0
-    end: float | None = None
-
-
-def read_words(clip: ClipSource) -> list[Word]:
-    """Word times of a clip, ``(from, to, word)`` in seconds of the file; [] if none are known.
-
-    Raises InputError where the alignment file is not what it should be.
-    """
-    if clip.alignment is None:
-        return []
-    try:
-        text = clip.alignment.read_text(encoding="utf-8")
-        if clip.alignment.suffix == ".txt":
-            return [_lrw_word(text, clip.utterance.rpartition("_")[0])]
-        words = []
-        for line in text.splitlines():
-            if line.strip():
-                start, end, word = line.split(maxsplit=2)
-                words.append((int(start) / GRID_UNITS, int(end) / GRID_UNITS, word.strip()))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{clip.alignment}: not readable as word times: {error}") from None
-    return words
-
-
-def _lrw_word(text: str, word: str) -> Word:
-    found = re.search(r"^Duration:\s*([0-9.]+)", text, re.MULTILINE)
-    if found is None:
-        raise ValueError("no line 'Duration: S seconds'")
-    half = float(found[1]) / 2
-    return (LRW_SECONDS / 2 - half, LRW_SECONDS / 2 + half, word)
 
 
 def grid(root: Path, held_out: Sequence[str] = ("s33",)) -> list[ClipSource]:
@@ -96,11 +39,11 @@ def grid(root: Path, held_out: Sequence[str] = ("s33",)) -> list[ClipSource]:
     """
     times = {
         (speaker, path.stem): path
-        for path in _files(root, {".align"})
+        for path in files_below(root, {".align"})
         if (speaker := _grid_speaker(path.relative_to(root)))
     }
     clips: dict[tuple[str, str], ClipSource] = {}
-    for path in _files(root, VIDEO_SUFFIXES):
+    for path in files_below(root, VIDEO_SUFFIXES):
         speaker = _grid_speaker(path.relative_to(root))
         if speaker is None:
             log.warning("%s: in no speaker folder (s1 .. s34); left out", path)
@@ -140,7 +83,7 @@ def lrw(root: Path, held_out: Sequence[str] = ()) -> list[ClipSource]:
     if held_out:
         raise InputError("lrw has its own splits and names no speakers; leave out --held-out")
     clips = []
-    for path in _files(root, VIDEO_SUFFIXES):
+    for path in files_below(root, VIDEO_SUFFIXES):
         split = path.parent.name
         if split not in ("train", "val", "test"):
             log.warning("%s: not in WORD/{train,val,test}; left out", path)
@@ -151,7 +94,7 @@ def lrw(root: Path, held_out: Sequence[str] = ()) -> list[ClipSource]:
                 path=path,
                 source=path.relative_to(root).as_posix(),
                 # LRW numbers the clips of a word anew in every split.
-                key=_clean(f"lrw-{split}-{path.stem}"),
+                key=clean_name(f"lrw-{split}-{path.stem}"),
                 corpus="lrw",
                 speaker=UNKNOWN,
                 utterance=path.stem,
@@ -171,14 +114,14 @@ def ldc(root: Path, held_out: Sequence[str] = ("F02", "M01")) -> list[ClipSource
     then off its folders; failing both it is the folder's name.
     """
     clips = []
-    for path in _files(root, VIDEO_SUFFIXES):
+    for path in files_below(root, VIDEO_SUFFIXES):
         relative = path.relative_to(root)
         speaker = _ldc_speaker(relative)
         clips.append(
             ClipSource(
                 path=path,
                 source=relative.as_posix(),
-                key=_clean(f"ldc-{speaker}-{path.stem}"),
+                key=clean_name(f"ldc-{speaker}-{path.stem}"),
                 corpus="ldc",
                 speaker=speaker,
                 utterance=path.stem,
@@ -211,7 +154,9 @@ def folder(root: Path, table: Path | None = None, held_out: Sequence[str] = ()) 
     Word times are taken from ``x.align`` beside ``x.mp4``, or from ``align/SPEAKER/x.align`` or
     ``align/x.align`` in the file's folder or the one above it.
     """
-    rows = _table_rows(root, table) if table else [(p, {}) for p in _files(root, VIDEO_SUFFIXES)]
+    rows = (
+        _table_rows(root, table) if table else [(p, {}) for p in files_below(root, VIDEO_SUFFIXES)]
+    )
     stems = Counter(path.stem for path, _ in rows)
     clips = []
     for path, row in rows:
@@ -223,11 +168,11 @@ def folder(root: Path, table: Path | None = None, held_out: Sequence[str] = ()) 
             ClipSource(
                 path=path,
                 source=relative.as_posix(),
-                key=_clean("-".join(relative.with_suffix("").parts)),
-                corpus=_clean(row.get("dataset") or "folder").lower(),
+                key=clean_name("-".join(relative.with_suffix("").parts)),
+                corpus=clean_name(row.get("dataset") or "folder").lower(),
                 speaker=speaker,
                 utterance=row.get("utterance") or path.stem,
-                split="test_unseen" if speaker in held_out else _clean(split),
+                split="test_unseen" if speaker in held_out else clean_name(split),
                 alignment=_alignment(path, speaker, unique=stems[path.stem] == 1),
                 start=_seconds(row, "start", path) or 0.0,
                 end=_seconds(row, "end", path),
@@ -312,15 +257,6 @@ def list_clips(
     return _distinct(sorted(clips, key=lambda c: (c.split, c.source, c.start)))
 
 
-def hashed_split(utterance: str) -> str:
-    """Split of a sentence: 5 % val, 5 % test_seen, else train, by a hash of its name alone.
-
-    The same sentence of two speakers falls into the same split, and adding clips moves none.
-    """
-    bucket = int.from_bytes(hashlib.sha1(utterance.lower().encode()).digest()[:4], "big") % 100
-    return "val" if bucket < 5 else "test_seen" if bucket < 10 else "train"
-
-
 def _check_held_out(clips: Iterable[ClipSource], held_out: Sequence[str]) -> None:
     speakers = {clip.speaker for clip in clips}
     for speaker in held_out:
@@ -348,26 +284,3 @@ def _distinct(clips: list[ClipSource]) -> list[ClipSource]:
             raise InputError(f"{clip.source}: listed twice; expected every clip once")
         found[key] = replace(clip, key=key)
     return list(found.values())
-
-
-def _clean(name: str) -> str:
-    # A dot would end the key in webdataset, a slash would make folders in the tar.
-    return re.sub(r"[^\w-]+", "_", name)
-
-
-def _files(root: Path, suffixes: Iterable[str]) -> list[Path]:
-    wanted = set(suffixes)
-    found, seen = [], set()
-    for here, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen:  # a link back up the tree
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(here) / name
-            for name in sorted(names)
-            if Path(name).suffix.lower() in wanted and not name.startswith(".")
-        ]
-    return found

@@ -20,7 +20,7 @@ from typing import Any
 
 import cv2
 
-from lipglance.corpora import ClipSource
+from lipglance.clip_source import ClipSource
 from lipglance.cutting import CutConfig, Segment, UnusableError, cut_clip
 from lipglance.errors import LipglanceError
 from lipglance.face import FaceFinder
@@ -171,7 +171,7 @@ def _cut(clip: ClipSource) -> Result:
                 row["samples"] += 1
                 row["frames"] += len(piece.crops)
                 row["faceless"] += len(piece.meta["missing"])
-    row["warnings"] = _worker.notes.lines.copy()
+    row["warnings"] = list(dict.fromkeys(_worker.notes.lines))
     return row, samples
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipglance.corpora import ClipSource, Word, read_words
+from lipglance.clip_source import ClipSource, Word, read_words
 from lipglance.crop import CropConfig, video_crops
 from lipglance.errors import InputError
 from lipglance.face import N_POINTS, FaceFinder, Landmarks
@@ -148,6 +148,8 @@ def cut_clip(
         number += 1
     if number == 0:
         raise UnusableError("too short", "no frames")
+    if stop is None:
+        sound.finish()
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,11 @@ class _Sound:
         joined = np.concatenate(parts)
         self._rest = joined[samples:].copy()
         return joined[:samples]
+
+    def finish(self) -> None:
+        """Read to the end, which is where the reader says what was wrong with the sound."""
+        for _ in self._chunks:
+            pass
 
 
 def _points(found: list[Landmarks | None], config: CutConfig) -> NDArray[np.float32]:

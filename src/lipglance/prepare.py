@@ -6,7 +6,6 @@ not depend on the number of processes and a finished shard never has to be looke
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -24,7 +23,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lipglance.corpora import CORPORA, SPLITS, ClipSource, list_clips
+from lipglance.clip_source import ClipSource
+from lipglance.corpora import CORPORA, SPLITS, list_clips
 from lipglance.crew import Crew
 from lipglance.crop import CropConfig
 from lipglance.cutting import CutConfig
@@ -32,6 +32,11 @@ from lipglance.errors import InputError
 from lipglance.shard_index import find_shards, index_path, write_text
 from lipglance.shard_summary import shard_report, summarise, summary_table
 from lipglance.shards import AUDIO_RATE, FPS, JPEG_QUALITY, ShardWriter
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two jobs in one folder are the user's to avoid
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
 """Raised when shards of an earlier version no longer mean the same."""
@@ -87,8 +92,7 @@ def prepare(
         with _locked(out):
             _check_folder(out, shards, settings)
             missing = [shard for shard in shards if not _is_done(out, shard)]
-            cores = len(os.sched_getaffinity(0))
-            _make(out, missing, settings, config, workers or cores, progress)
+            _make(out, missing, settings, config, workers or _cores(), progress)
             summary = summarise(out)
             text = json.dumps(summary, indent=1, ensure_ascii=False)
             write_text(out / "summary.json", text + "\n")
@@ -217,13 +221,20 @@ def _identity(clip: ClipSource) -> list[Any]:
     return [*names, clip.start, clip.end, clip.alignment is not None, size]
 
 
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """Keep other jobs out of the folder; the lock goes with the process, however it ends."""
     path = out / ".lock"
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(
                 f"{out}: another `lipglance prepare` is at work there; wait for it, or use "
