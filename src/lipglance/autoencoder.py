@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import AutoencoderConfig
-from .layers import Residual, TimeConv, conv_norm_relu, init_weights
+from .layers import BatchRenorm, Residual, TimeConv, conv_norm_relu, init_weights
 
 
 class LipAutoencoder(nn.Module):
@@ -27,9 +27,9 @@ class LipAutoencoder(nn.Module):
             *(Residual(full) for _ in range(config.residual_blocks)),
         )
         self.up1 = TimeConv(full, width * 2, time=1, upsample=True)
-        self.norm1 = nn.Sequential(nn.BatchNorm2d(width * 2), nn.ReLU(inplace=True))
+        self.norm1 = nn.Sequential(BatchRenorm(width * 2), nn.ReLU(inplace=True))
         self.up2 = TimeConv(width * 2, width, time=1, upsample=True)
-        self.norm2 = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.norm2 = nn.Sequential(BatchRenorm(width), nn.ReLU(inplace=True))
         self.rgb = TimeConv(width, 3, kernel=7, time=1, bias=True)
         init_weights(self)
 

@@ -84,7 +84,16 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run of the trainer; stored whole in its checkpoints."""
+    """One run of the trainer; stored whole in its checkpoints.
+
+    Attributes:
+        decay_from: share of the steps after which the rate falls linearly to a fiftieth.
+        warmup: steps over which the rate rises.
+        clip: largest norm of the generator's gradient.
+        warm_start: begin as the lip autoencoder, which already paints the identity; short runs
+            then spend their steps on motion.
+        ema: decay of the running average of the generator, which is what is shipped.
+    """
 
     name: str = "lmgg"
     seed: int = 0
@@ -95,6 +104,8 @@ class TrainConfig:
     betas: tuple[float, float] = (0.5, 0.999)
     decay_from: float = 0.8
     warmup: int = 100
+    clip: float = 1.0
+    warm_start: bool = False
     correlation_rate: float = 1e-4
     correlation_weight_decay: float = 5e-4
     ema: float = 0.999

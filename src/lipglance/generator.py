@@ -10,8 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .autoencoder import LipAutoencoder
 from .config import GeneratorConfig
-from .layers import Residual, TimeConv, conv_norm_relu, init_weights
+from .layers import BatchRenorm, Residual, TimeConv, conv_norm_relu, init_weights
 
 
 class AudioEncoder(nn.Module):
@@ -63,7 +64,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.audio = TimeConv(channels, channels)
         self.identity = TimeConv(channels, channels)
-        self.norm = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+        self.norm = nn.Sequential(BatchRenorm(channels), nn.ReLU(inplace=True))
 
     def forward(self, audio: Tensor, identity: Tensor) -> Tensor:
         """Map ``(B, C, T, F)`` and ``(B, C, H=F, W)`` to ``(B*T, C, H, W)``."""
@@ -95,9 +96,9 @@ class Decoder(nn.Module):
         full = width * 4
         self.residual = nn.Sequential(*(Residual(full) for _ in range(residual_blocks)))
         self.up1 = TimeConv(full, width * 2, upsample=True)
-        self.norm1 = nn.Sequential(nn.BatchNorm2d(width * 2), nn.ReLU(inplace=True))
+        self.norm1 = nn.Sequential(BatchRenorm(width * 2), nn.ReLU(inplace=True))
         self.up2 = TimeConv(width * 2, width, upsample=True)
-        self.norm2 = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.norm2 = nn.Sequential(BatchRenorm(width), nn.ReLU(inplace=True))
         self.rgb = TimeConv(width, 3, kernel=7, time=7, bias=True)
 
     def forward(self, features: Tensor, frames: int) -> Tensor:
@@ -141,3 +142,51 @@ class Generator(nn.Module):
         out = self.decoder(fused, frames)
         video = out.view(-1, frames, *out.shape[1:]).transpose(1, 2)
         return video, heard
+
+
+@torch.no_grad()
+def warm_start(generator: Generator, autoencoder: LipAutoencoder, images: Tensor) -> None:
+    """Make a fresh generator paint what the trained lip autoencoder paints: the identity, still.
+
+    The autoencoder's encoder becomes the identity encoder, its residual blocks and its decoder the
+    middle time taps of the generator's; blocks it has none for, and the audio's way into the
+    picture, begin near zero. Both must have the same width.
+
+    Args:
+        generator: changed in place.
+        autoencoder: in evaluation mode.
+        images: ``(N, 3, 64, 64)`` lip crops in [-1, 1]; set the scale of the fusion's norm.
+    """
+    generator.identity.body.load_state_dict(autoencoder.encoder[:3].state_dict())
+    blocks = list(autoencoder.encoder[3:])
+    for index, block in enumerate(generator.decoder.residual):
+        if index < len(blocks):
+            block.load_state_dict(blocks[index].state_dict())
+        else:
+            nn.init.zeros_(block.get_parameter("body.4.weight"))
+    decoder = generator.decoder
+    for mine, theirs in (
+        (decoder.up1, autoencoder.up1),
+        (decoder.up2, autoencoder.up2),
+        (decoder.rgb, autoencoder.rgb),
+    ):
+        weight, source = (part.get_parameter("spatial.weight") for part in (mine, theirs))
+        axis = 1 if isinstance(mine.spatial, nn.ConvTranspose2d) else 0
+        outputs = source.shape[axis]
+        weight.zero_()
+        weight.narrow(axis, mine.time // 2 * outputs, outputs).copy_(source)
+    decoder.rgb.get_parameter("bias").copy_(autoencoder.rgb.get_parameter("bias"))
+    decoder.norm1.load_state_dict(autoencoder.norm1.state_dict())
+    decoder.norm2.load_state_dict(autoencoder.norm2.state_dict())
+    taps = generator.fusion.identity.get_parameter("spatial.weight")
+    channels = taps.shape[1]
+    taps.zero_()
+    middle = torch.arange(channels)
+    taps[channels + middle, middle, 1, 1] = 1.0
+    seen = autoencoder.encoder[:3](images)
+    var, mean = torch.var_mean(seen, dim=(0, 2, 3))
+    norm = generator.fusion.norm[0]
+    norm.weight.copy_((var + norm.eps).sqrt())
+    norm.bias.copy_(mean)
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(var)

@@ -81,6 +81,41 @@ class TimeConv(nn.Module):
         return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)
 
 
+class BatchRenorm(nn.BatchNorm2d):
+    """Batch norm that, in training too, normalises by what it has seen so far (Ioffe 2017).
+
+    Plain batch norm shifts every picture by the mean of whoever else is in the batch. With a
+    handful of identities to a batch that noise hides their skin colour: the pixel loss stuck at
+    0.15 where a still picture has 0.07. Renormalising removes it; evaluation is plain batch norm.
+
+    The corrections are let in between ``RAMP`` updates, while the running statistics settle.
+    """
+
+    RAMP = (20, 200)
+    LIMITS = (3.0, 5.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to the same shape."""
+        running_mean, running_var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        if not self.training or running_mean is None or running_var is None or count is None:
+            return super().forward(x)
+        with torch.no_grad():
+            var, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+            deviation, running = (var + self.eps).sqrt(), (running_var + self.eps).sqrt()
+            start, stop = self.RAMP
+            open_ = ((count - start) / (stop - start)).clamp(0.0, 1.0)
+            most = 1.0 + (self.LIMITS[0] - 1.0) * open_
+            scale = (deviation / running).clamp(1.0 / most, most)
+            far = self.LIMITS[1] * open_
+            shift = ((mean - running_mean) / running).clamp(-far, far)
+            momentum = self.momentum if self.momentum is not None else 0.1
+            running_mean.lerp_(mean, momentum)
+            running_var.lerp_(var, momentum)
+            count.add_(1)
+        weight, bias = self.weight * scale, self.weight * shift + self.bias
+        return F.batch_norm(x, None, None, weight, bias, True, 0.0, self.eps)
+
+
 class Residual(nn.Module):
     """Two 3x3 convolutions with batch norm around a skip connection (He et al. 2016)."""
 
@@ -88,10 +123,10 @@ class Residual(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            BatchRenorm(channels),
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            BatchRenorm(channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,7 +141,7 @@ def conv_norm_relu(
     """Return convolution, batch norm and ReLU with 'same' padding."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
+        BatchRenorm(outputs),
         nn.ReLU(inplace=True),
     )
 

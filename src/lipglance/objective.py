@@ -20,7 +20,7 @@ from .config import TrainConfig
 from .correlation import AudioDerivativeEncoder, FlowEncoder, correlation_loss
 from .discriminator import Discriminator
 from .flow import video_flow
-from .generator import Generator
+from .generator import Generator, warm_start
 
 Reduce = Callable[[Iterable[nn.Parameter]], None]
 """Averages gradients over processes; does nothing when there is one."""
@@ -110,15 +110,24 @@ class Learner:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
 
-    def autoencoder_step(self, batch: Batch) -> dict[str, float]:
+    def autoencoder_step(self, batch: Batch, step: int = 0) -> dict[str, float]:
         """Train the perceptual loss's autoencoder on single frames."""
         self.autoencoder.train().requires_grad_(True)
+        left = 1.0 - step / max(1, self.config.autoencoder.steps)
+        for group in self.optimizers["autoencoder"].param_groups:
+            group["lr"] = self.config.autoencoder.rate * max(0.05, left)
         images = as_images(batch.video)
         keep = torch.arange(0, len(images), max(1, len(images) // self.config.autoencoder.batch))
         images = images[keep.to(images.device)]
         loss = F.l1_loss(self.autoencoder(images), images)
         self._update("autoencoder", self.autoencoder.parameters(), loss)
         return {"autoencoder/l1": float(loss.detach())}
+
+    def warm_start(self, images: Tensor) -> None:
+        """Make the generator begin as the trained autoencoder; ``images`` are sample crops."""
+        self.autoencoder.eval()
+        warm_start(self.generator, self.autoencoder, images)
+        self.average.load_state_dict(self.generator.state_dict())
 
     def step(self, batches: Sequence[Batch], step: int) -> dict[str, float]:
         """Do one step of generator, correlation encoders and discriminator.
@@ -144,7 +153,7 @@ class Learner:
             made.append((batch, fake.detach(), seen.pop("_flow", None)))
             for name, value in seen.items():
                 terms[name] = terms.get(name, 0.0) + float(value.detach()) / len(batches)
-        self._apply("generator", self.generator.parameters())
+        self._apply("generator", self.generator.parameters(), self.config.clip)
         if correlation:
             encoders = [*self.audio_encoder.parameters(), *self.flow_encoder.parameters()]
             self._apply("correlation", encoders)
@@ -170,9 +179,12 @@ class Learner:
         total = total + loss.pixel * seen["pixel"]
         if loss.perceptual:
             with torch.no_grad():
-                wanted = self.autoencoder.features(as_images(batch.video))
-            got = self.autoencoder.features(as_images(fake))
-            seen["perceptual"] = F.mse_loss(got.float(), wanted.float())
+                wanted = self.autoencoder.features(as_images(batch.video)).float()
+            got = self.autoencoder.features(as_images(fake)).float()
+            # Relative to each channel's spread on real lips: the features' scale is the
+            # autoencoder's own affair, and a few loud channels drowned every other term.
+            spread = wanted.var(dim=(0, 2, 3), keepdim=True) + 1e-3
+            seen["perceptual"] = ((got - wanted).square() / spread).mean()
             total = total + loss.perceptual * seen["perceptual"]
         fake_flow = None
         if correlation or (adversarial and loss.flow_stream):
@@ -232,9 +244,11 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         self._apply(name, parameters)
 
-    def _apply(self, name: str, parameters: Iterable[nn.Parameter]) -> None:
+    def _apply(self, name: str, parameters: Iterable[nn.Parameter], clip: float = 0.0) -> None:
         parameters = list(parameters)
         self.reduce(parameters)
+        if clip:
+            nn.utils.clip_grad_norm_(parameters, clip)
         self.optimizers[name].step()
         self.optimizers[name].zero_grad(set_to_none=True)
 

@@ -188,7 +188,9 @@ class _Run:
         seed = self.config.seed + 1_000_003
         batch = self.source.batch(seed, self.progress.autoencoder, clips, self.fabric.global_rank)
         with self.fabric.autocast():
-            terms = self.learner.autoencoder_step(batch.to(self.fabric.device))
+            terms = self.learner.autoencoder_step(
+                batch.to(self.fabric.device), self.progress.autoencoder
+            )
         self.progress.autoencoder += 1
         return terms
 
@@ -203,6 +205,8 @@ class _Run:
             ).to(self.fabric.device)
             for part in range(config.accumulate)
         ]
+        if config.warm_start and not self.progress.step:
+            self.learner.warm_start(torch.cat([batch.identity for batch in micro]))
         with self.fabric.autocast():
             terms = self.learner.step(micro, self.progress.step)
         self.progress.step += 1
