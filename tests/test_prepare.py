@@ -257,12 +257,13 @@ def test_size_and_region(tmp_path, grid):
     assert big.crops().shape == (30, 128, 128, 3)
     middle = [s.landmarks()[0, [0, 17]].mean(0) / s.entry.size for s in (big, low, wide)]
     assert np.abs(middle[0] - 0.5).max() < 0.1
-    assert middle[0][1] - middle[1][1] > 0.1
+    assert middle[0][1] - middle[1][1] > 0.05
+    assert 0.7 < low.landmarks()[0, 152, 1] / 64 < 1  # the chin
     widths = [
         np.linalg.norm(s.landmarks()[0, 61] - s.landmarks()[0, 291]) / s.entry.size
         for s in (big, low, wide)
     ]
-    assert widths[0] == pytest.approx(widths[1], rel=0.02)
+    assert widths[0] == pytest.approx(widths[1] / 0.75, rel=0.02)
     assert widths[0] == pytest.approx(2 * widths[2], rel=0.02)
 
 
@@ -344,7 +345,7 @@ if "spawn_main" in " ".join(sys.orig_argv):
     ("options", "message"),
     [
         ({"size": 96}, "crop size 64, now 96"),
-        ({"region": "face"}, "region lips, now face"),
+        ({"region": "face"}, "crop half_side 0.75, now 1.0"),
         ({"max_seconds": 5}, "max_seconds 10.0, now 5"),
         ({"limit": 1}, "other clips"),
         ({"held_out": ["s1"]}, "other clips|more clips"),

@@ -15,7 +15,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +60,7 @@ def prepare(
     table: Path | None = None,
     size: int = 64,
     region: str = "lips",
-    half_side: float = CropConfig.half_side,
+    half_side: float | None = None,
     workers: int | None = None,
     max_seconds: float = 10.0,
     limit: int | None = None,
@@ -71,10 +71,10 @@ def prepare(
     """Make shards of the corpus under ``root`` in the folder ``out``; return the summary.
 
     ``table`` the CSV of a ``folder`` corpus; ``size`` side of the crops in px, a multiple of 8;
-    ``region`` "lips" or "face" and ``half_side`` as in `CropConfig`; ``workers`` processes (None =
-    one a core); ``max_seconds`` the longest sample; ``limit`` clips of every split, spread over
-    it; ``splits`` to make (None = all); ``held_out`` test speakers (None = the corpus' usual);
-    ``progress`` a bar on stderr.
+    ``region`` "lips" or "face" and ``half_side`` as in `CropConfig` (None = the region's usual);
+    ``workers`` processes (None = one a core); ``max_seconds`` the longest sample; ``limit`` clips
+    of every split, spread over it; ``splits`` to make (None = all); ``held_out`` test speakers
+    (None = the corpus' usual); ``progress`` a bar on stderr.
 
     Shards that are there already are kept. Clips that cannot be used are listed in the summary
     (``out/summary.json``) with the reason. Raises InputError for options that make no sense, a
@@ -112,8 +112,9 @@ def prepare_command(
     size: Annotated[int, typer.Option(help="Side of the crops in px, a multiple of 8.")] = 64,
     region: Annotated[str, typer.Option(help="What a crop shows: lips or face.")] = "lips",
     half_side: Annotated[
-        float, typer.Option(help="Half the side of a crop over the size of the mouth.")
-    ] = CropConfig.half_side,
+        float | None,
+        typer.Option(help="Half the side of a crop over the mouth's size; 0.75, for face 1."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
     max_seconds: Annotated[float, typer.Option(help="Longer clips are cut into parts.")] = 10.0,
     limit: Annotated[int | None, typer.Option(help="So many clips of every split only.")] = None,
@@ -156,14 +157,16 @@ def _listed(names: str | None) -> list[str] | None:
     return None if names is None else [n for name in names.split(",") if (n := name.strip())]
 
 
-def _config(size: int, region: str, half_side: float, max_seconds: float) -> CutConfig:
+def _config(size: int, region: str, half_side: float | None, max_seconds: float) -> CutConfig:
     if size < 16 or size % 8 or size > 1024:
         raise InputError(f"--size {size}; expected a multiple of 8 from 16 to 1024")
     if region not in ("lips", "face"):
         raise InputError(f"--region {region}; expected lips or face")
-    if not 0.3 <= half_side <= 10:
-        raise InputError(f"--half-side {half_side}; expected 0.3 to 10")
-    crop = CropConfig(size=size, region=region, half_side=half_side)
+    crop = CropConfig(size) if region == "lips" else CropConfig.face(size)
+    if half_side is not None:
+        if not 0.3 <= half_side <= 10:
+            raise InputError(f"--half-side {half_side}; expected 0.3 to 10")
+        crop = replace(crop, half_side=half_side)
     config = CutConfig(crop=crop, max_seconds=max_seconds)
     if config.max_frames < config.min_frames:
         raise InputError(f"--max-seconds {max_seconds}; expected {config.min_frames / FPS} or more")
