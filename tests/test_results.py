@@ -47,13 +47,14 @@ def test_means_are_over_the_clips_that_have_a_value(found):
 
 
 def test_tables_for_a_terminal_and_for_documents(found):
-    console = Console(width=160)
+    console = Console(width=80)
     with console.capture() as shown:
         for table in results.tables(found):
             console.print(table)
     assert "A val, 3 clips" in shown.get()
     assert "B val, 1 clips" in shown.get()
-    assert "1.50 ± 0.50" in shown.get()
+    line = next(line for line in shown.get().splitlines() if "LMD, px" in line)
+    assert "1.50 ± 0.50" in line
     lines = results.markdown(found).splitlines()
     assert "**A val**, 3 clips" in lines
     good = next(line for line in lines if line.startswith("| good"))
@@ -63,6 +64,15 @@ def test_tables_for_a_terminal_and_for_documents(found):
     head, rule = lines[2:4]
     assert head.count("|") == rule.count("|") == good.count("|")
     assert "`lipglance evaluate good other`" in lines
+
+
+def test_models_are_named_by_the_end_of_their_path_where_that_is_enough(found):
+    first, second = found["rows"]
+    second["groups"] = first["groups"]
+    first["name"], second["name"] = "runs/a/tiny", "runs/b/big"
+    assert "| tiny |" in results.markdown(found)
+    second["name"] = "runs/b/tiny"
+    assert "| runs/a/tiny |" in results.markdown(found)
 
 
 def test_the_data_are_told_by_their_bytes(tmp_path):

@@ -268,4 +268,4 @@ def evaluate_command(
     elif not quiet:
         console = Console()
         for table in tables(results):
-            console.print(table, width=max(console.width, 150))
+            console.print(table)

@@ -27,6 +27,7 @@ TITLES = {
     "silence_leak": "silence leak ↓",
     "jitter": "jitter → 1",
 }
+_HEAD = (*TITLES.values(), "no landmarks")
 _DIGITS = {"lmd_w": 4, "ssim": 3, "psnr": 1}
 
 
@@ -112,10 +113,17 @@ def _missing(group: Mapping[str, Any]) -> str:
 
 
 def _lines(results: Mapping[str, Any], corpus: str) -> list[list[str]]:
+    """A line for each row: its name, the metrics, what is missing."""
     groups = [(row["name"], row["groups"].get(corpus)) for row in results["rows"]]
+    ends = [Path(name).name for name, _ in groups]
     return [
-        [name, *(_shown(group, metric) for metric in METRICS), _missing(group)]
-        for name, group in groups
+        # The last part of a model's path is enough where it is the only one of that name.
+        [
+            end if ends.count(end) == 1 else name,
+            *(_shown(group, m) for m in METRICS),
+            _missing(group),
+        ]
+        for end, (name, group) in zip(ends, groups, strict=True)
         if group
     ]
 
@@ -127,14 +135,16 @@ def _corpora(results: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
-    """One table for each corpus, for a terminal."""
+    """One table for each corpus, for a terminal: a line for each metric, a column for each row."""
     made = []
     for corpus, clips in _corpora(results):
         table = Table(title=f"{corpus} {results['split']}, {clips} clips", title_justify="left")
-        for title in ("row", *TITLES.values(), "no landmarks"):
-            table.add_column(title, justify="left" if title == "row" else "right")
-        for line in _lines(results, corpus):
-            table.add_row(*line)
+        lines = _lines(results, corpus)
+        table.add_column("")
+        for name, *_ in lines:
+            table.add_column(name, justify="right")
+        for title, *values in zip(_HEAD, *(line[1:] for line in lines), strict=True):
+            table.add_row(title, *values)
         made.append(table)
     return made
 
@@ -143,7 +153,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     """The same tables for documents, with the command that makes them."""
     parts = []
     for corpus, clips in _corpora(results):
-        head = ["row", *TITLES.values(), "no landmarks"]
+        head = ["row", *_HEAD]
         lines = [f"**{corpus} {results['split']}**, {clips} clips", ""]
         lines += ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
         lines += ["| " + " | ".join(line) + " |" for line in _lines(results, corpus)]
