@@ -1,0 +1,240 @@
+"""What every model is: the interface, the facts it carries, and how one is found and loaded.
+
+A model on disk is a directory: ``model.json`` (facts, `ModelInfo`), ``model.onnx`` (what runs),
+``model.safetensors`` (the same weights for training on) and ``CARD.md``. Those shipped lie in the
+package under ``weights/NAME``; any other directory is loaded by its path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipglance.audio import AudioConfig
+from lipglance.crop import CropConfig
+from lipglance.errors import InputError
+from lipglance.geometry import Floats, Image, crop_image
+
+if TYPE_CHECKING:
+    from lipglance.generate import Video
+    from lipglance.media import Picture, Speech
+
+DEFAULT_MODEL = "lmgg"
+
+#: The modules that can run a model, by the ``kind`` in its ``model.json``: ``module:class``.
+KINDS = {"lmgg": "lipglance.lmgg:LmggModel"}
+
+_REQUIRED = ("name", "kind", "description", "trained_on", "licence")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The facts of one model, read from its ``model.json``.
+
+    name: what `load_model` and ``--model`` call it. kind: a key of `KINDS`. description,
+    trained_on, licence: one line each. steps: optimizer steps. width: base width of the network.
+    audio: what it hears. crop: what it sees. window: video frames made at once. overlap: of these,
+    how many are blended with the window before. size: bytes of its networks on disk, counted at
+    loading, not stored. extra: every other key of the file, kept as it is.
+    """
+
+    name: str
+    kind: str
+    description: str
+    trained_on: str
+    licence: str
+    steps: int = 0
+    width: int = 0
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    crop: CropConfig = field(default_factory=CropConfig)
+    window: int = 16
+    overlap: int = 8
+    size: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or not 0 <= self.overlap <= self.window // 2:
+            raise InputError(
+                f"model {self.name}: windows of {self.window} frames that overlap by "
+                f"{self.overlap}; expected an overlap of at most half the window"
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelInfo:
+        """Build from the plain values of a ``model.json``; InputError where they do not fit."""
+        missing = [key for key in _REQUIRED if not isinstance(values.get(key), str)]
+        if missing:
+            raise InputError(
+                f"model.json has no text for {', '.join(missing)}; expected a model directory "
+                "written by lipglance's exporter"
+            )
+        known = {f.name for f in fields(cls)} - {"size", "extra", "audio", "crop"}
+        try:
+            return cls(
+                **{key: values[key] for key in known & set(values)},
+                audio=AudioConfig(**values.get("audio", {})),
+                crop=CropConfig(**values.get("crop", {})),
+                extra={k: v for k, v in values.items() if k not in known | {"audio", "crop"}},
+            )
+        except TypeError as error:
+            raise InputError(
+                f"model.json of {values['name']} does not fit this version of lipglance: {error}; "
+                "update lipglance or export the model anew"
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for ``model.json``; `from_dict` reads them back."""
+        values = asdict(self)
+        del values["size"]
+        extra: dict[str, Any] = values.pop("extra")
+        return values | extra
+
+
+class LipSession(Protocol):
+    """The lips of one person saying one speech that arrives in pieces.
+
+    However the speech is cut, the frames are the same to the bit. Not for use by two threads at
+    once; any number of sessions of one model may run side by side.
+    """
+
+    def feed(self, samples: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Take (n,) float32 samples in [-1, 1]; return the frames now certain, (k, S, S, 3) RGB."""
+        ...
+
+    def finish(self, frames: int | None = None) -> NDArray[np.uint8]:
+        """Return the frames still missing, (k, S, S, 3) RGB, so that there are `frames` in all.
+
+        By default ``round(duration * 25)``, at least one. InputError where more are out already.
+        """
+        ...
+
+
+class FaceSession(Protocol):
+    """Like `LipSession`, but its frames are the whole picture with the lips moving in it."""
+
+    def feed(self, samples: NDArray[np.float32]) -> Iterable[Image]:
+        """Take (n,) float32 samples in [-1, 1]; yield the frames now certain, each (H, W, 3)."""
+        ...
+
+    def finish(self, frames: int | None = None) -> Iterable[Image]:
+        """Yield the frames still missing, as `LipSession.finish` does."""
+        ...
+
+
+class LipModel(Protocol):
+    """A network that makes a person's lips say something. May be shared by threads.
+
+    A model need only say how lips are made (`start`); one that paints into the photo at the photo's
+    own resolution has its own `start_face`, too.
+    """
+
+    info: ModelInfo
+
+    @property
+    def audio(self) -> AudioConfig:
+        """How the speech must be sampled (`AudioConfig.sample_rate`) and is heard."""
+        return self.info.audio
+
+    @property
+    def crop(self) -> CropConfig:
+        """Which part of a face the model sees and makes, and in how many px."""
+        return self.info.crop
+
+    def start(self, identity: Image) -> LipSession:
+        """Begin a session with a lip crop, (S, S, 3) uint8 RGB, cut as `crop` says."""
+        ...
+
+    def start_face(self, picture: Image, matrix: Floats) -> FaceSession:
+        """Begin a session with a whole picture, (H, W, 3) uint8 RGB.
+
+        matrix: (2, 3), picture px to crop px, see `lipglance.crop.picture_crop`.
+        """
+        from lipglance.compositing import Compositor, PastingSession
+
+        lips = self.start(crop_image(picture, matrix, self.crop.size))
+        return PastingSession(lips, Compositor(picture, matrix, self.crop.size))
+
+    def generate(
+        self,
+        face: Picture,
+        speech: Speech,
+        *,
+        view: str = "face",
+        face_index: int | None = None,
+        max_side: int = 1920,
+    ) -> Video:
+        """Make the face say the speech; see `lipglance.generate.generate`."""
+        from lipglance.generate import generate
+
+        return generate(self, face, speech, view=view, face_index=face_index, max_side=max_side)
+
+
+def available() -> list[ModelInfo]:
+    """Facts of the models shipped in the package, the default first, then by name."""
+    root = _shipped()
+    found = [read_info(path.parent) for path in root.glob("*/model.json")]
+    return sorted(found, key=lambda info: (info.name != DEFAULT_MODEL, info.name))
+
+
+def read_info(directory: str | Path) -> ModelInfo:
+    """Read the facts of the model in `directory`; InputError where there is no model."""
+    path = Path(directory) / "model.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no readable model.json in {directory} ({type(error).__name__}); expected a model "
+            "directory with model.json and model.onnx"
+        ) from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no JSON object; expected the facts of a model")
+    info = ModelInfo.from_dict(values)
+    size = sum(part.stat().st_size for part in path.parent.glob("*.onnx"))
+    return replace(info, size=size)
+
+
+def load_model(
+    name: str | Path = DEFAULT_MODEL, *, threads: int | None = None, engine: str = "auto"
+) -> LipModel:
+    """Load a model that is shipped in the package, or one from a directory.
+
+    name: one of `available`, or the path of a model directory. threads: for the network; None for
+    as many as there are CPUs. engine: what runs the network, see `lipglance.runtime.ENGINES`.
+    Raises InputError for a name that is not known (the message lists those that are), and for a
+    directory that does not hold a model.
+    """
+    directory = find_model(name)
+    info = read_info(directory)
+    if info.kind not in KINDS:
+        raise InputError(
+            f"model {info.name} is of kind {info.kind!r}; this version of lipglance runs "
+            f"{', '.join(KINDS)}; update lipglance"
+        )
+    module, _, attribute = KINDS[info.kind].partition(":")
+    loaded: LipModel = getattr(import_module(module), attribute).load(
+        directory, info, threads=threads, engine=engine
+    )
+    return loaded
+
+
+def find_model(name: str | Path) -> Path:
+    """The directory of model `name`, or `name` itself where it is the path of one."""
+    shipped = {path.parent.name: path.parent for path in _shipped().glob("*/model.json")}
+    if str(name) in shipped:
+        return shipped[str(name)]
+    if Path(name).is_dir():
+        return Path(name)
+    known = ", ".join(sorted(shipped)) or "none is installed"
+    raise InputError(f"unknown model {str(name)!r}; known: {known}; or give a model directory")
+
+
+def _shipped() -> Path:
+    return Path(str(files("lipglance"))) / "weights"

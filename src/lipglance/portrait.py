@@ -1,0 +1,225 @@
+"""Who is to speak: one face chosen in a photo or a video, and where its lips lie."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from lipglance.crop import CropConfig, picture_crop
+from lipglance.errors import InputError
+from lipglance.face import FaceFinder, Landmarks
+from lipglance.geometry import Floats, Image, check_image, crop_image, square_matrix
+from lipglance.media import PathLike, is_video, iter_video, read_image
+
+log = logging.getLogger("lipglance")
+
+FaceInput = PathLike | Image
+
+VIEWS = ("face", "lips")
+#: A face whose longer side, brow to chin, has fewer px than this shows no lips to speak of.
+MIN_FACE = 48
+#: Faces turned farther aside than this many degrees show half a mouth. The models learn frontal
+#: ones; the estimate is good to some 10 degrees.
+MAX_YAW = 45.0
+#: A video's usable frame is looked for this far; about 10 s.
+MAX_FRAMES = 250
+
+
+class NoFaceError(InputError):
+    """A picture in which no face was found."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One picture and the face in it that is to speak.
+
+    picture: (H, W, 3) uint8 RGB, scaled down by `scale` (<= 1) if it was too large. matrix: (2, 3),
+    picture px to lip crop px. face: which one, 0 is the leftmost, of `faces`; None where no face
+    was found and the picture's middle serves as the lip crop. box: x0, y0, x1, y1 of the face, px
+    of the picture. yaw: degrees. frame: number of the video's frame, None for a photo.
+    """
+
+    picture: Image
+    matrix: Floats
+    face: int | None = None
+    faces: int = 0
+    box: tuple[float, float, float, float] | None = None
+    yaw: float | None = None
+    scale: float = 1.0
+    frame: int | None = None
+
+    def lips(self, size: int) -> Image:
+        """The lip crop, (size, size, 3) uint8 RGB."""
+        return crop_image(self.picture, self.matrix, size)
+
+    def describe(self) -> list[str]:
+        """What was chosen and changed, a line each, for the user."""
+        height, width = self.picture.shape[:2]
+        lines = []
+        if self.scale < 1:
+            lines.append(
+                f"picture scaled down to {width}x{height} px ({self.scale:.2f} of its size); "
+                "--max-side sets how large it may be"
+            )
+        if self.frame:
+            lines.append(f"frame {self.frame + 1} of the video is its first with a usable face")
+        if self.faces > 1 and self.face is not None and self.box is not None:
+            lines.append(
+                f"face {self.face + 1} of {self.faces} (counted from the left), "
+                f"{_longer_side(self.box):.0f} px"
+            )
+        return lines
+
+
+@lru_cache(maxsize=1)
+def face_finder() -> FaceFinder:
+    """The face finder that the process shares."""
+    return FaceFinder(threads=1)
+
+
+def open_portrait(
+    face: FaceInput,
+    crop: CropConfig,
+    *,
+    view: str = "face",
+    face_index: int | None = None,
+    max_side: int = 1920,
+) -> Portrait:
+    """Read a picture and choose the face in it.
+
+    face: path of a photo or of a video (its first frame with a usable face is taken), or an array
+    (H, W, 3) uint8 RGB. crop: where the lips are cut out. view: "face", or "lips": then a picture
+    without a face is taken for a mouth, its centre square for the lip crop, with a warning.
+    face_index: 0 is the leftmost; None takes the largest. max_side: a larger picture is scaled down
+    to this many px on its longer side.
+    Raises InputError for what cannot be read and for no face, one smaller than `MIN_FACE`, one
+    turned aside by more than `MAX_YAW`, and a face_index that is not there.
+    """
+    if view not in VIEWS:
+        raise InputError(f"unknown view {view!r}; expected {' or '.join(VIEWS)}")
+    if max_side < 64:
+        raise InputError(f"got a longest side of {max_side} px; expected at least 64")
+    name = "the picture"
+    if isinstance(face, np.ndarray):
+        check_image(face)
+    elif isinstance(face, str | os.PathLike):
+        name = os.fspath(face)
+        if is_video(face):
+            return _from_video(name, crop, view, face_index, max_side)
+        face = read_image(face)
+    else:
+        raise InputError(
+            f"got a face of type {type(face).__name__}; expected a path or an array (H, W, 3)"
+        )
+    picture, scale = _scaled(face, max_side)
+    try:
+        chosen = _choose(picture, name, crop, face_index)
+    except NoFaceError:
+        if view != "lips":
+            raise
+        chosen = _mouth_only(picture, name, crop)
+    return replace(chosen, scale=scale)
+
+
+def _from_video(
+    name: str, crop: CropConfig, view: str, face_index: int | None, max_side: int
+) -> Portrait:
+    refusals: list[InputError] = []
+    first: tuple[Image, float] | None = None
+    frames = iter_video(name, None)
+    for k, frame in enumerate(frames):
+        if k >= MAX_FRAMES:
+            break
+        picture, scale = _scaled(frame, max_side)
+        first = first or (picture, scale)
+        try:
+            # Looking for the smallest faces takes long; one frame in a second gets it.
+            chosen = _choose(picture, name, crop, face_index, thorough=k % 25 == 0)
+        except InputError as refusal:
+            refusals.append(refusal)
+        else:
+            return replace(chosen, scale=scale, frame=k)
+    assert first is not None, "iter_video raises where there is no picture"
+    nowhere = all(isinstance(refusal, NoFaceError) for refusal in refusals)
+    if nowhere and view == "lips":
+        return replace(_mouth_only(first[0], name, crop), scale=first[1], frame=0)
+    told = next((r for r in refusals if not isinstance(r, NoFaceError)), refusals[0])
+    raise InputError(f"none of the first {len(refusals)} frames is usable: {told}")
+
+
+def _choose(
+    picture: Image,
+    name: str,
+    crop: CropConfig,
+    face_index: int | None,
+    *,
+    thorough: bool = True,
+) -> Portrait:
+    height, width = picture.shape[:2]
+    finder = face_finder()
+    faces = finder.detect(picture, thorough=thorough)
+    if not faces:
+        raise NoFaceError(
+            f"no face in {name} ({width}x{height} px); expected one seen from the front; of a "
+            "picture of a mouth alone make --view lips"
+        )
+    if face_index is None:
+        face_index = max(range(len(faces)), key=lambda k: faces[k].size)
+    if not 0 <= face_index < len(faces):
+        raise InputError(
+            f"{name} shows {len(faces)} face{'s' * (len(faces) > 1)}; there is no face "
+            f"{face_index + 1}; choose 1 to {len(faces)}, counted from the left"
+        )
+    marks = finder.landmarks(picture, faces[face_index])
+    _check_usable(marks, name)
+    return Portrait(
+        picture,
+        picture_crop(marks.points, crop),
+        face=face_index,
+        faces=len(faces),
+        box=marks.face,
+        yaw=marks.yaw,
+    )
+
+
+def _check_usable(marks: Landmarks, name: str) -> None:
+    side = _longer_side(marks.face)
+    if side < MIN_FACE:
+        raise InputError(
+            f"the face in {name} is too small: {side:.0f} px; expected at least {MIN_FACE} px; "
+            "give a larger picture, or a larger --max-side if this one was scaled down"
+        )
+    if abs(marks.yaw) > MAX_YAW:
+        raise InputError(
+            f"the face in {name} is in profile: turned aside by about {abs(marks.yaw):.0f} "
+            f"degrees; expected at most {MAX_YAW:.0f}; give a picture seen more from the front"
+        )
+
+
+def _mouth_only(picture: Image, name: str, crop: CropConfig) -> Portrait:
+    """The centre square of a picture, taken for a lip crop."""
+    height, width = picture.shape[:2]
+    log.warning(
+        "no face in %s: its centre square is taken for a picture of a mouth, nose to chin", name
+    )
+    centre = ((width - 1) / 2, (height - 1) / 2)
+    return Portrait(picture, square_matrix(centre, min(height, width) / 2, 0.0, crop.size))
+
+
+def _scaled(picture: Image, max_side: int) -> tuple[Image, float]:
+    """The picture with its longer side at most `max_side` px, and by how much it was scaled."""
+    height, width = picture.shape[:2]
+    scale = max_side / max(height, width)
+    if scale >= 1:
+        return picture, 1.0
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def _longer_side(box: tuple[float, float, float, float]) -> float:
+    return max(box[2] - box[0], box[3] - box[1])
