@@ -294,23 +294,30 @@ def run_command(*arguments: object) -> subprocess.Popen[bytes]:
 
 
 def test_two_jobs_do_not_share_a_folder(grid, tmp_path):
-    with (
-        preparing._locked(tmp_path),
-        pytest.raises(InputError, match="another `lipglance prepare`"),
-    ):
-        prepare("grid", grid, tmp_path, workers=1)
-    assert list(tmp_path.iterdir()) == []
+    code = "import sys; from pathlib import Path; from lipglance import prepare as p\n"
+    code += "with p._locked(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(command, env=environment, **pipes) as other:
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(InputError, match="another `lipglance prepare`"):
+            prepare("grid", grid, tmp_path, workers=1)
+        other.kill()
+        other.wait()
+    prepare("grid", grid, tmp_path, workers=1)
+    assert not (tmp_path / ".lock").exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_and_called_again(tmp_path, grid, shards, how):
     out = tmp_path / "out"
     job = run_command("grid", grid, "-o", out, "--workers", 2)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not list(out.glob(".*.part")) and job.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     job.send_signal(how)
-    assert job.wait(20) != 0
+    assert job.wait(120) != 0
     assert not (out / "summary.json").exists()
     if how is signal.SIGINT:
         assert [p for p in out.iterdir() if p.name.startswith(".")] == []

@@ -237,7 +237,8 @@ def _locked(out: Path) -> Iterator[None]:
     with path.open("w") as file:
         try:
             if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # lockf and not flock: that one lives on in a worker that was just being started.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(
                 f"{out}: another `lipglance prepare` is at work there; wait for it, or use "
