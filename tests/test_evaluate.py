@@ -66,6 +66,13 @@ def test_real_frames_are_searched_once_for_all_rows(drawn, data, tmp_path, monke
     assert len(calls) == 3 * 2 * 18
 
 
+def test_the_view_is_chosen_and_kept(drawn, data, tmp_path):
+    results = run(data, tmp_path / "r.json", rows=("pasted",), view="face", limit=1)
+    assert results["view"] == "face"
+    assert results["rows"][0]["clips"][0]["values"]["ssim"] is None
+    assert results["rows"][0]["clips"][0]["values"]["aperture_r"] > 0.98
+
+
 def test_limit_spreads_over_each_corpus(drawn, data, tmp_path):
     results = run(data, tmp_path / "r.json", limit=2)
     keys = [(c["corpus"], c["key"]) for c in results["rows"][0]["clips"]]
@@ -76,11 +83,11 @@ def test_an_interrupted_run_goes_on(drawn, data, tmp_path, monkeypatch):
     whole = run(data, tmp_path / "whole.json")
     done = []
 
-    def failing(clip, rows, detector):
+    def failing(clip, *options):
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(clip.sample.key)
-        return measure.measure_clip(clip, rows, detector)
+        return measure.measure_clip(clip, *options)
 
     monkeypatch.setattr(job, "measure_clip", failing)
     output = tmp_path / "r.json"
@@ -139,6 +146,7 @@ def test_a_clip_that_cannot_be_measured_is_counted_not_fatal(drawn, tmp_path, ca
         ({"rows": ("real", "real")}, "each once"),
         ({"rows": ("no such model",)}, "unknown model 'no such model'"),
         ({"limit": 0}, "limit 0"),
+        ({"view": "mouth"}, "view 'mouth'; expected one of lips, face"),
         ({"split": "test_unseen"}, "no samples of split test_unseen"),
     ],
 )

@@ -7,13 +7,13 @@ from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.geometry import apply, crop_image, invert, square_matrix
 from lipglance.metrics import opening
-from lipglance.rows import Clip, Pasted, Real, Still
+from lipglance.rows import Clip, Pasted, Real, Row, Still
 from lipglance.shards import ShardDataset, ShardWriter
 
 FRAMES = 20
 
 
-class Lips:
+class Lips(Row):
     """A row that makes given crops."""
 
     name = "lips"
@@ -143,6 +143,25 @@ def test_silence_is_taken_from_words_and_an_open_mouth_in_it_leaks(tmp_path):
     records = measure.measure_clip(clip, rows, DrawnDetector())
     assert records["lips"]["values"]["silence_leak"] == 1.0
     assert 0 < records["real"]["values"]["silence_leak"] < 1
+
+
+def test_the_face_view_takes_nothing_from_later_real_frames(clip):
+    rows = [Real(), Pasted(), Still()]
+    records = measure.measure_clip(clip, rows, DrawnDetector(), "face")
+    real, pasted, still = (records[row.name]["values"] for row in rows)
+    assert real["lmd"] == 0.0
+    assert real["aperture_r"] == 1.0
+    # The real lips moving in the first frame's head, their place apart.
+    assert pasted["lmd"] < 0.5
+    assert pasted["aperture_r"] > 0.99
+    assert pasted["ssim"] is None
+    assert records["pasted"]["coverage"] is None
+    # The very same picture all the time has no noise to mistake for motion.
+    assert still["aperture_r"] is None
+    assert still["articulation"] == still["jitter"] == 0.0
+    short = Lips(rows[1].lips(clip)[:5])
+    with pytest.raises(InputError, match="lips made only 5 frames"):
+        measure.measure_clip(clip, [short], DrawnDetector(), "face")
 
 
 def test_a_row_that_fails_leaves_the_others(clip):

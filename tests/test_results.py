@@ -31,7 +31,12 @@ def found():
         {"name": "good", "groups": results.summarise(clips)},
         {"name": "other", "groups": results.summarise([record("B", lmd=1.25)])},
     ]
-    return {"split": "val", "command": "lipglance evaluate good other", "rows": rows}
+    return {
+        "split": "val",
+        "view": "lips",
+        "command": "lipglance evaluate good other",
+        "rows": rows,
+    }
 
 
 def test_means_are_over_the_clips_that_have_a_value(found):
@@ -56,7 +61,7 @@ def test_tables_for_a_terminal_and_for_documents(found):
     line = next(line for line in shown.get().splitlines() if "LMD, px" in line)
     assert "1.50 ± 0.50" in line
     lines = results.markdown(found).splitlines()
-    assert "**A val**, 3 clips" in lines
+    assert "**A val, 3 clips**" in lines
     good = next(line for line in lines if line.startswith("| good"))
     assert good.split(" | ")[1] == "1.50 ± 0.50"
     assert good.split(" | ")[5] == "0.50 (1)"
@@ -64,6 +69,7 @@ def test_tables_for_a_terminal_and_for_documents(found):
     head, rule = lines[2:4]
     assert head.count("|") == rule.count("|") == good.count("|")
     assert "`lipglance evaluate good other`" in lines
+    assert "**A val, face view, 3 clips**" in results.markdown(found | {"view": "face"})
 
 
 def test_models_are_named_by_the_end_of_their_path_where_that_is_enough(found):

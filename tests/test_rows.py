@@ -51,6 +51,10 @@ class Model:
         self.sessions.append(Session(identity))
         return self.sessions[-1]
 
+    def start_face(self, picture, matrix):
+        assert matrix.shape == (2, 3)
+        return self.start(picture)
+
 
 def test_the_identity_is_the_first_frames_crop(clip):
     expected = crop_image(draw(track(FRAMES)[0], places(FRAMES)[0]), clip.transforms()[0], 64)
@@ -93,6 +97,25 @@ def test_a_model_gets_its_own_crop_and_rate_and_no_more_sound_than_frames(clip):
     row.lips(rows.Clip(type(clip.sample)(clip.sample.shard, shorter), clip.path))
     assert model.sessions[1].heard == 10 * 8000 // 25
     np.testing.assert_array_equal(model.sessions[0].identity, clip.identity(CropConfig(size=96)))
+
+
+def test_a_model_paints_into_the_first_picture_itself(clip):
+    model = Model()
+    faces = list(rows.ModelRow("tiny", model).faces(clip))
+    assert len(faces) == FRAMES
+    assert model.sessions[0].heard == FRAMES * RATE // 25
+    np.testing.assert_array_equal(model.sessions[0].identity, next(clip.pictures()))
+
+
+def test_other_rows_paint_by_the_compositor(clip):
+    assert rows.Real().faces(clip) is None
+    first = next(clip.pictures())
+    for face in rows.Still().faces(clip):
+        np.testing.assert_array_equal(face, first)
+    moved = list(rows.Pasted().faces(clip))
+    assert len(moved) == FRAMES
+    assert not np.array_equal(moved[5], first)
+    np.testing.assert_array_equal(moved[5][0], first[0])
 
 
 def test_sound_that_ends_early_is_not_filled_up(clip):

@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lipglance import __version__
 from lipglance.dlib68 import Dlib68, predictor_path
 from lipglance.errors import InputError
-from lipglance.measure import PROTOCOL, measure_clip
+from lipglance.measure import PROTOCOL, VIEWS, measure_clip
 from lipglance.results import about_data, hardware, markdown, summarise, tables
 from lipglance.rows import Clip, Row, describe_row, make_row
 from lipglance.shard_index import write_text
@@ -47,6 +47,7 @@ def evaluate(
     output: Path,
     *,
     split: str = "test_seen",
+    view: str = "lips",
     corpora: Sequence[str] | None = None,
     limit: int | None = None,
     workers: int = 2,
@@ -57,9 +58,10 @@ def evaluate(
     """Measure `models` on the clips of `split` in the shards `data`; write and return the results.
 
     models: names or directories of models, or built-in rows (`lipglance.rows.BUILT_IN`), each
-    once. corpora: only these (None = all). limit: clips of each corpus, spread over it. workers:
-    processes. force: replace an `output` that is there. progress: a bar on stderr. command: kept
-    in the results, so that a reader can run it again.
+    once. view: "lips" puts the lips back into the real frames; "face" paints them into the first
+    frame, as for a user (`lipglance.measure`). corpora: only these (None = all). limit: clips of
+    each corpus, spread over it. workers: processes. force: replace an `output` that is there.
+    progress: a bar on stderr. command: kept in the results, so that a reader can run it again.
 
     A clip or a model that fails on one is kept as a failure with its reason and logged. Raises
     InputError for unknown rows, a split without clips, an output that exists or cannot be written,
@@ -69,6 +71,8 @@ def evaluate(
         raise InputError(f"rows {', '.join(models) or 'none'}; expected one or more, each once")
     if workers < 1 or (limit is not None and limit < 1):
         raise InputError(f"{workers} workers, limit {limit}; expected 1 or more")
+    if view not in VIEWS:
+        raise InputError(f"view {view!r}; expected one of {', '.join(VIEWS)}")
     if output.exists() and not force:
         raise InputError(f"{output} exists; give another name or --force to replace it")
     facts = [describe_row(name) for name in models]
@@ -76,18 +80,20 @@ def evaluate(
     chosen = _spread(ShardDataset(data, split, corpora), limit)
     about = about_data(data, chosen)
     # What must be the same for an earlier run's records to be this run's.
-    task = {"protocol": PROTOCOL, "split": split, "data": about["sha256"], "rows": facts}
+    task = {"protocol": PROTOCOL, "split": split, "view": view, "rows": facts}
+    task["data"] = about["sha256"]
     partial = output.with_name(f"{output.stem}.partial.jsonl")
     start = perf_counter()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         records = _resume(partial, task)
-        _run(chosen, models, records, partial, workers, progress)
+        _run(chosen, models, view, records, partial, workers, progress)
         results = {
             "lipglance": __version__,
             "command": command,
             "protocol": PROTOCOL,
             "split": split,
+            "view": view,
             "data": about,
             "hardware": hardware() | {"workers": workers},
             "seconds": round(perf_counter() - start, 1),
@@ -142,6 +148,7 @@ def _place(sample: Sample, row: str) -> Place:
 def _run(
     samples: Sequence[Sample],
     models: Sequence[str],
+    view: str,
     records: dict[Place, Record],
     partial: Path,
     workers: int,
@@ -149,7 +156,7 @@ def _run(
 ) -> None:
     """Fill `records` with what is missing, each clip with all its missing rows at once."""
     missing = [(s, [m for m in models if _place(s, m) not in records]) for s in samples]
-    todo = [(sample, names) for sample, names in missing if names]
+    todo = [(sample, names, view) for sample, names in missing if names]
     with _bar(progress, len(samples), len(samples) - len(todo)) as advance:
         if todo:
             with partial.open("a", encoding="utf-8") as file:
@@ -163,14 +170,14 @@ def _run(
                     advance()
 
 
-def _measured(todo: list[tuple[Sample, list[str]]], workers: int) -> Iterator[list[Record]]:
+def _measured(todo: list[tuple[Sample, list[str], str]], workers: int) -> Iterator[list[Record]]:
     if workers == 1:
-        yield from (_measure(sample, names) for sample, names in todo)
+        yield from (_measure(*task) for task in todo)
         return
     # Spawned, because threads of onnxruntime and OpenCV do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
         try:
-            futures = [pool.submit(_measure, sample, names) for sample, names in todo]
+            futures = [pool.submit(_measure, *task) for task in todo]
             for future in as_completed(futures):
                 yield future.result()
         except BaseException:
@@ -194,7 +201,7 @@ def _row(name: str) -> Row:
     return make_row(name)
 
 
-def _measure(sample: Sample, names: Sequence[str]) -> list[Record]:
+def _measure(sample: Sample, names: Sequence[str], view: str) -> list[Record]:
     """Records of one clip for the rows `names`, made in this process."""
     entry = sample.entry
     head: Record = {"key": entry.key, "corpus": entry.corpus, "speaker": entry.speaker}
@@ -206,7 +213,8 @@ def _measure(sample: Sample, names: Sequence[str]) -> list[Record]:
         with tempfile.TemporaryDirectory(prefix="lipglance-") as folder:
             path = Path(folder) / f"clip{sample.meta['clip_suffix']}"
             path.write_bytes(data)
-            made = measure_clip(Clip(sample, path), [_row(name) for name in names], _detector())
+            rows = [_row(name) for name in names]
+            made = measure_clip(Clip(sample, path), rows, _detector(), view)
     except InputError as error:
         made = {name: {"error": str(error)} for name in names}
     return [head | {"row": name} | made[name] for name in names]
@@ -239,6 +247,9 @@ def evaluate_command(
     data: Annotated[list[Path], typer.Option("--data", help="shard folder; may be repeated")],
     output: Annotated[Path, typer.Option("-o", "--output", help="results, JSON")],
     split: Annotated[str, typer.Option(help="val, test_seen or test_unseen")] = "test_seen",
+    view: Annotated[
+        str, typer.Option(help="lips: put back into each frame; face: painted into the first one")
+    ] = "lips",
     corpus: Annotated[
         list[str] | None, typer.Option(help="only this corpus; may be repeated")
     ] = None,
@@ -256,6 +267,7 @@ def evaluate_command(
         data,
         output,
         split=split,
+        view=view,
         corpora=corpus,
         limit=limit,
         workers=workers,

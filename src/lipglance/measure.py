@@ -5,11 +5,15 @@ in the real frames, and both are compared in the *evaluation crop*: a square, up
 centred on the mean of the real frame's 20 mouth points (smoothed over time by 1/4, 1/2, 1/4), half
 side 0.65 times the clip's median of the larger side of the mouth's box, resized to 64 x 64 px.
 Centre and size come from the real frame for both. ``docs/metrics.md`` explains the choices.
+
+In the *face* view the row paints its lips into the first frame instead, as for a user, and nothing
+of the later real frames is in its pictures. The head then keeps still, so that only landmarks can
+be compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
@@ -28,6 +32,8 @@ from lipglance.shards import AUDIO_RATE
 PROTOCOL = 1
 SIZE = 64
 HALF_SIDE = 0.65
+
+VIEWS = ("lips", "face")
 
 METRICS = (
     "lmd",
@@ -57,21 +63,46 @@ class _Track:
 
     row: Row
     lips: NDArray[np.uint8] | None
+    faces: Iterator[Image] | None
     transforms: Floats
     seconds: float
     points: Floats
+    moves: bool
+    """Whether the row has shown more than one picture."""
+    first: Image | None = None
     ssim: list[float] = field(default_factory=list)
     psnr: list[float] = field(default_factory=list)
     coverage: list[float] = field(default_factory=list)
 
+    def shown(self, t: int, picture: Image) -> Image:
+        """The whole picture that the row shows in place of the real one of frame t."""
+        if self.faces is not None:
+            face = next(self.faces, None)
+            if face is None:
+                raise InputError(f"{self.row.name} made only {t} frames")
+            self.first = face if self.first is None else self.first
+            self.moves = self.moves or not np.array_equal(face, self.first)
+            return face
+        if self.lips is not None:
+            return put_back(picture, self.lips[t], self.transforms[t])
+        return picture
 
-def measure_clip(clip: Clip, rows: Sequence[Row], detector: Detector) -> dict[str, dict[str, Any]]:
+    @property
+    def real(self) -> bool:
+        """Whether the row is the real frames."""
+        return self.lips is None and self.faces is None
+
+
+def measure_clip(
+    clip: Clip, rows: Sequence[Row], detector: Detector, view: str = "lips"
+) -> dict[str, dict[str, Any]]:
     """Measure what every row makes of `clip`; returns a record for each row's name.
 
     A record has ``values`` (a number or None for each of `METRICS`), ``missing_real`` and
     ``missing_generated`` (frames without landmarks), ``coverage`` (share of the evaluation crop
     that the row made, 0..1), ``seconds`` (for making the lips) or, where the row could not make
-    them, ``error``. Raises InputError where the clip itself cannot be read.
+    them, ``error``. view: one of `VIEWS`; no SSIM, PSNR and coverage in the face view. Raises
+    InputError where the clip itself cannot be read.
     """
     middle = (clip.crop.size - 1) / 2
     places = [(float(x), float(y)) for x, y in invert(clip.transforms()) @ [middle, middle, 1.0]]
@@ -84,55 +115,60 @@ def measure_clip(clip: Clip, rows: Sequence[Row], detector: Detector) -> dict[st
     tracks: list[_Track] = []
     for row in rows:
         try:
-            tracks.append(_make(row, clip, real))
+            tracks.append(_make(row, clip, real, view))
         except InputError as error:
             records[row.name] = {"error": str(error)}
     squares = evaluation_crops(real[:, MOUTH])
     if squares is None:
         return records | {t.row.name: _nothing(clip) for t in tracks}
+    seen = metrics.detected(real)
     for t, picture in enumerate(clip.pictures()):
-        if np.isfinite(real[t]).all():
-            _compare(t, picture, squares[t], tracks, detector, places[t])
+        for track in tracks:
+            shown = track.shown(t, picture)
+            if seen[t] and not track.real:
+                found = detector.points(shown, places[0 if track.faces is not None else t])
+                if found is not None:
+                    track.points[t] = found
+            if seen[t] and track.faces is None:
+                _compare(track, shown, picture, squares[t], t)
     words = clip.sample.meta.get("words", ())
     silent = metrics.silent_frames(clip.audio(AUDIO_RATE), AUDIO_RATE, clip.frames, words=words)
     reference = apply(squares, real[:, MOUTH])
     for track in tracks:
-        made = apply(squares, track.points[:, MOUTH])
+        # A head that keeps still is not to be seen through a square that moves.
+        places_made = squares if track.faces is None else squares[:1].repeat(clip.frames, 0)
+        made = apply(places_made, track.points[:, MOUTH])
         records[track.row.name] = _record(track, made, reference, silent)
     return records
 
 
-def _make(row: Row, clip: Clip, real: Floats) -> _Track:
+def _make(row: Row, clip: Clip, real: Floats, view: str) -> _Track:
     start = perf_counter()
-    lips = row.lips(clip)
+    lips = row.lips(clip) if view == "lips" else None
+    faces = row.faces(clip) if view == "face" else None
     seconds = perf_counter() - start
     if lips is not None and len(lips) != clip.frames:
         raise InputError(f"{row.name} made {len(lips)} frames of {clip.frames}")
-    points = real.copy() if lips is None else np.full_like(real, np.nan)
-    return _Track(row, lips, clip.transforms(row.crop), seconds, points)
+    is_real = lips is None and faces is None
+    return _Track(
+        row=row,
+        lips=lips,
+        faces=None if faces is None else iter(faces),
+        transforms=clip.transforms(row.crop),
+        seconds=seconds,
+        points=real.copy() if is_real else np.full_like(real, np.nan),
+        moves=is_real or (lips is not None and bool((lips != lips[0]).any())),
+    )
 
 
-def _compare(
-    t: int,
-    picture: Image,
-    square: Floats,
-    tracks: Sequence[_Track],
-    detector: Detector,
-    place: tuple[float, float],
-) -> None:
-    """Frame t of every row against the real one."""
+def _compare(track: _Track, shown: Image, picture: Image, square: Floats, t: int) -> None:
+    """The picture that a row shows against the real one, in the evaluation crop."""
     real = metrics.grey(crop_image(picture, square, SIZE))
-    for track in tracks:
-        shown = picture
-        if track.lips is not None:
-            shown = put_back(picture, track.lips[t], track.transforms[t])
-            found = detector.points(shown, place)
-            if found is not None:
-                track.points[t] = found
-            track.coverage.append(coverage(square, track.transforms[t], track.lips.shape[1]))
-        made = metrics.grey(crop_image(shown, square, SIZE))
-        track.ssim.append(metrics.ssim(made, real))
-        track.psnr.append(metrics.psnr(made, real))
+    made = metrics.grey(crop_image(shown, square, SIZE))
+    track.ssim.append(metrics.ssim(made, real))
+    track.psnr.append(metrics.psnr(made, real))
+    if track.lips is not None:
+        track.coverage.append(coverage(square, track.transforms[t], track.lips.shape[1]))
 
 
 def evaluation_crops(mouths: Floats) -> Floats | None:
@@ -199,9 +235,11 @@ def _record(
     values = {
         "lmd": metrics.lmd(made, reference),
         "lmd_w": metrics.lmd_per_width(made, reference),
-        "ssim": float(np.mean(track.ssim)),
+        "ssim": float(np.mean(track.ssim)) if track.ssim else None,
         "psnr": float(np.mean(noisy)) if noisy else None,
-        "aperture_r": metrics.aperture_r(open_made, open_real) if _moves(track) else None,
+        # Landmarks of a still mouth move none the less, with dlib's noise and the real jaw around
+        # it: their r would be nothing that the row did.
+        "aperture_r": metrics.aperture_r(open_made, open_real) if track.moves else None,
         "articulation": metrics.articulation(open_made, open_real),
         "silence_leak": None if closed is None else metrics.silence_leak(made, silent, closed),
         "jitter": metrics.jitter(made, reference),
@@ -214,15 +252,6 @@ def _record(
         "coverage": round(float(np.mean(track.coverage)), 4) if track.coverage else None,
         "seconds": round(track.seconds, 3),
     }
-
-
-def _moves(track: _Track) -> bool:
-    """Whether the row made more than one picture.
-
-    Landmarks of a still mouth move none the less, with dlib's noise and the real jaw around it:
-    their r would be nothing that the row did.
-    """
-    return track.lips is None or bool((track.lips != track.lips[0]).any())
 
 
 def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -134,11 +134,16 @@ def _corpora(results: Mapping[str, Any]) -> list[tuple[str, int]]:
     return list(found.items())
 
 
+def _title(results: Mapping[str, Any], corpus: str, clips: int) -> str:
+    view = "" if results["view"] == "lips" else f", {results['view']} view"
+    return f"{corpus} {results['split']}{view}, {clips} clips"
+
+
 def tables(results: Mapping[str, Any]) -> list[Table]:
     """One table for each corpus, for a terminal: a line for each metric, a column for each row."""
     made = []
     for corpus, clips in _corpora(results):
-        table = Table(title=f"{corpus} {results['split']}, {clips} clips", title_justify="left")
+        table = Table(title=_title(results, corpus, clips), title_justify="left")
         lines = _lines(results, corpus)
         table.add_column("")
         for name, *_ in lines:
@@ -154,7 +159,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     parts = []
     for corpus, clips in _corpora(results):
         head = ["row", *_HEAD]
-        lines = [f"**{corpus} {results['split']}**, {clips} clips", ""]
+        lines = [f"**{_title(results, corpus, clips)}**", ""]
         lines += ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
         lines += ["| " + " | ".join(line) + " |" for line in _lines(results, corpus)]
         parts.append("\n".join(lines))

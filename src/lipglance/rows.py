@@ -8,16 +8,17 @@ that crop size can do), ``still`` the first frame's lips all the time (what sayi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipglance.compositing import Compositor
 from lipglance.crop import CropConfig, video_crops
 from lipglance.errors import InputError
 from lipglance.geometry import Floats, Image, apply, crop_image, invert
@@ -86,8 +87,17 @@ class Row(Protocol):
         """The T lip crops, (T, S, S, 3) RGB; None where the row is the real frames themselves."""
         ...
 
+    def faces(self, clip: Clip) -> Iterable[Image] | None:
+        """T whole pictures, (H, W, 3): the first frame with moving lips. None as for `lips`."""
+        lips = self.lips(clip)
+        if lips is None:
+            return None
+        crop = self.crop or clip.crop
+        picture = next(clip.pictures())
+        return map(Compositor(picture, clip.transforms(crop)[0], crop.size).paste, lips)
 
-class Real:
+
+class Real(Row):
     """The clip itself."""
 
     name = "real"
@@ -98,7 +108,7 @@ class Real:
         return
 
 
-class Pasted:
+class Pasted(Row):
     """The clip's own lips, cut out and put back."""
 
     name = "pasted"
@@ -110,7 +120,7 @@ class Pasted:
         return np.stack([crop_image(p, matrix, clip.crop.size) for p, matrix in pairs])
 
 
-class Still:
+class Still(Row):
     """The identity image in every frame."""
 
     name = "still"
@@ -121,7 +131,7 @@ class Still:
         return np.broadcast_to(identity := clip.identity(), (clip.frames, *identity.shape))
 
 
-class ModelRow:
+class ModelRow(Row):
     """A model: the first frame's lips saying the clip's sound."""
 
     def __init__(self, name: str, model: LipModel) -> None:
@@ -134,6 +144,12 @@ class ModelRow:
         session = self._model.start(clip.identity(self.crop))
         first = session.feed(clip.audio(self._model.audio.sample_rate))
         return np.concatenate([first, session.finish(clip.frames)])
+
+    def faces(self, clip: Clip) -> Iterable[Image]:
+        """As the model itself paints into a photo."""
+        session = self._model.start_face(next(clip.pictures()), clip.transforms(self.crop)[0])
+        first = session.feed(clip.audio(self._model.audio.sample_rate))
+        return chain(first, session.finish(clip.frames))
 
 
 BUILT_IN: dict[str, Callable[[], Row]] = {"real": Real, "pasted": Pasted, "still": Still}
