@@ -87,6 +87,7 @@ class Compositor:
     def __init__(self, picture: Image, matrix: Floats, size: int) -> None:
         check_image(picture)
         self.picture = picture
+        self.matrix = np.asarray(matrix, np.float64)
         self.identity = crop_image(picture, matrix, size)
         self._crop = self.identity.astype(np.float32)
         self._mask = mouth_mask(size)

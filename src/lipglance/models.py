@@ -32,6 +32,7 @@ DEFAULT_MODEL = "lmgg"
 #: The modules that can run a model, by the ``kind`` in its ``model.json``: ``module:class``.
 KINDS = {"lmgg": "lipglance.lmgg:LmggModel"}
 
+_NOT_EXTRA = {"audio", "crop", "size"}
 _REQUIRED = ("name", "kind", "description", "trained_on", "licence")
 
 
@@ -82,7 +83,7 @@ class ModelInfo:
                 **{key: values[key] for key in known & set(values)},
                 audio=AudioConfig(**values.get("audio", {})),
                 crop=CropConfig(**values.get("crop", {})),
-                extra={k: v for k, v in values.items() if k not in known | {"audio", "crop"}},
+                extra={k: v for k, v in values.items() if k not in known | _NOT_EXTRA},
             )
         except TypeError as error:
             raise InputError(

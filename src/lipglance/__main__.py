@@ -1,0 +1,7 @@
+"""``python -m lipglance`` is ``lipglance``."""
+
+import sys
+
+from lipglance.cli import main
+
+sys.exit(main())

@@ -1,0 +1,118 @@
+"""``lipglance generate``: a face and a speech in, a video out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any, Literal
+
+import typer
+
+from lipglance.cli_report import Report
+from lipglance.errors import InputError
+from lipglance.generate import Video, generate
+from lipglance.models import DEFAULT_MODEL, load_model
+from lipglance.writer import check_target
+
+
+def generate_command(
+    face: Annotated[
+        Path,
+        typer.Argument(
+            help="Photo of a face, or a video: its first frame with a usable face is taken.",
+            show_default=False,
+        ),
+    ],
+    speech: Annotated[
+        Path, typer.Argument(help="Sound or video that holds the speech.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Video to write, .mp4 or .webm.")],
+    view: Annotated[
+        Literal["face", "lips"],
+        typer.Option(help="The whole picture, or the lip crop at the model's size."),
+    ] = "face",
+    model: Annotated[
+        str, typer.Option(help="A name from 'lipglance models', or a model directory.")
+    ] = DEFAULT_MODEL,
+    face_number: Annotated[
+        int | None,
+        typer.Option("--face", min=1, help="Which face, counted from the left; else the largest."),
+    ] = None,
+    max_side: Annotated[
+        int, typer.Option(min=64, help="Scale larger pictures down to this many pixels.")
+    ] = 1920,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads for the network; else all.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a video that is there.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was done as one JSON object.")
+    ] = False,
+) -> None:
+    """Make a face say a speech.
+
+    Writes 25 frames a second and the speech, as long as the speech is. With --view lips a picture
+    of a mouth alone will do.
+    """
+    begin = perf_counter()
+    check_target(output, force)
+    for source in (face, speech):
+        if output.exists() and source.exists() and output.samefile(source):
+            raise InputError(f"{output} is both read and written; give another name with -o")
+    with Report(quiet=quiet, as_json=as_json) as report:
+        speaker = load_model(model, threads=threads)
+        loaded = perf_counter()
+        video = generate(
+            speaker,
+            face,
+            speech,
+            view=view,
+            face_index=None if face_number is None else face_number - 1,
+            max_side=max_side,
+        )
+        for line in video.portrait.describe():
+            report.note(line)
+        found = perf_counter()
+        with report.progress("frames", video.expected_frames) as progress:
+            frames = video.save(output, force=force, progress=progress)
+        end = perf_counter()
+        seconds = frames / video.fps
+        timings = {
+            "load": loaded - begin,
+            "face": found - loaded,
+            "frames": end - found,
+            "total": end - begin,
+        }
+        report.finish(
+            f"{output}: {frames} frames, {seconds:.2f} s, {video.width}x{video.height} px; made in "
+            f"{timings['total']:.1f} s",
+            _facts(video, output, frames) | {"timings": timings},
+        )
+
+
+def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
+    portrait = video.portrait
+    face = None
+    if portrait.face is not None and portrait.box is not None:
+        face = {
+            "number": portrait.face + 1,
+            "of": portrait.faces,
+            "box": list(portrait.box),
+            "yaw": portrait.yaw,
+        }
+    return {
+        "output": str(output),
+        "model": video.model.info.name,
+        "view": video.view,
+        "frames": frames,
+        "fps": video.fps,
+        "seconds": frames / video.fps,
+        "width": video.width,
+        "height": video.height,
+        "face": face,
+        "video_frame": portrait.frame,
+        "scale": portrait.scale,
+    }

@@ -1,0 +1,96 @@
+"""What a command says while it works: notes, warnings and a progress bar, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+
+def peak_memory() -> float | None:
+    """The most memory this process has held so far, MiB; None where the system does not tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Bytes on a Mac, KiB elsewhere.
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+class Report(logging.Handler):
+    """Passes on the package's log and the command's own words, as much of it as is wanted.
+
+    A context manager. Notes and warnings go to stderr, the result to stdout. `quiet` leaves only
+    warnings; `as_json` keeps all for the one object that `finish` prints.
+    """
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        super().__init__(logging.INFO)
+        self.quiet = quiet
+        self.as_json = as_json
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+
+    def __enter__(self) -> Self:
+        logger = logging.getLogger("lipglance")
+        self._level = logger.level
+        logger.addHandler(self)
+        logger.setLevel(logging.INFO)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logger = logging.getLogger("lipglance")
+        logger.removeHandler(self)
+        logger.setLevel(self._level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record of the package's log."""
+        if record.levelno < logging.WARNING:
+            self.note(record.getMessage())
+            return
+        self.warnings.append(record.getMessage())
+        if not self.as_json:
+            print("warning:", record.getMessage(), file=sys.stderr)
+
+    def note(self, text: str) -> None:
+        """Say something that is worth knowing but nothing to worry about."""
+        self.notes.append(text)
+        if not (self.quiet or self.as_json):
+            print(text, file=sys.stderr)
+
+    def finish(self, text: str, facts: dict[str, Any]) -> None:
+        """Say what was done: `text` to people, `facts` to machines."""
+        if self.as_json:
+            said = {"notes": self.notes, "warnings": self.warnings}
+            print(json.dumps(facts | {"peak_mib": peak_memory()} | said))
+        elif not self.quiet:
+            print(text)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A bar on a terminal, nothing elsewhere; yields what is to be told how much is done."""
+        if self.quiet or self.as_json or not sys.stderr.isatty():
+            yield lambda done: None
+            return
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda done: bar.update(task, completed=done)

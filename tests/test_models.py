@@ -1,0 +1,134 @@
+import json
+
+import pytest
+
+import lipglance
+from lipglance import models
+from lipglance.audio import AudioConfig
+from lipglance.crop import CropConfig
+from lipglance.errors import InputError
+from lipglance.models import ModelInfo, available, load_model, read_info
+from lipglance.runtime import open_network
+from processes import run_python
+from toy_model import write_toy_model
+
+FACTS = {
+    "name": "toy",
+    "kind": "lmgg",
+    "description": "d",
+    "trained_on": "t",
+    "licence": "l",
+}
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A package with three models."""
+    for name in ("zebra", "lmgg", "apple"):
+        write_toy_model(tmp_path / name, name)
+    monkeypatch.setattr(models, "_shipped", lambda: tmp_path)
+    return tmp_path
+
+
+def test_facts_survive_json_with_keys_nobody_knows():
+    info = ModelInfo(
+        **FACTS,
+        steps=12,
+        width=64,
+        audio=AudioConfig(mels=80),
+        crop=CropConfig(size=96),
+        overlap=4,
+        size=99,
+        extra={"metrics": {"LMD": 1.2}},
+    )
+    values = json.loads(json.dumps(info.to_dict()))
+    assert values["metrics"] == {"LMD": 1.2}
+    assert "size" not in values
+    assert ModelInfo.from_dict(values | {"size": 99}) == ModelInfo.from_dict(values)
+    again = ModelInfo.from_dict(values)
+    assert again.to_dict() == info.to_dict()
+    assert (again.audio.mels, again.crop.size) == (80, 96)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"kind": None}, "no text for kind"),
+        ({"audio": {"pitch": 1}}, "pitch"),
+        ({"audio": {"mels": 0}}, "positive"),
+        ({"overlap": 9}, "overlap"),
+    ],
+)
+def test_facts_that_do_not_fit_are_told(change, told):
+    with pytest.raises(InputError, match=told):
+        ModelInfo.from_dict(FACTS | change)
+
+
+def test_models_shipped_are_listed_the_default_first_with_their_size(shipped):
+    listed = available()
+    assert [info.name for info in listed] == ["lmgg", "apple", "zebra"]
+    assert listed[0].size == (shipped / "lmgg" / "model.onnx").stat().st_size
+
+
+def test_a_model_loads_by_name_and_by_path(shipped, tmp_path):
+    assert load_model().info.name == "lmgg"
+    assert lipglance.load_model("zebra").info.name == "zebra"
+    elsewhere = write_toy_model(tmp_path / "else" / "where", "mine")
+    assert load_model(elsewhere).info.name == "mine"
+    assert load_model(str(elsewhere)).crop.size == 64
+
+
+def test_an_unknown_name_lists_those_known(shipped):
+    with pytest.raises(InputError, match="unknown model 'lmg'; known: apple, lmgg, zebra"):
+        load_model("lmg")
+
+
+def test_directories_without_a_whole_model_are_told(tmp_path):
+    with pytest.raises(InputError, match=r"no readable model\.json"):
+        load_model(tmp_path)
+    directory = write_toy_model(tmp_path / "a", kind="dream")
+    with pytest.raises(InputError, match=r"kind 'dream'.*update"):
+        load_model(directory)
+    directory = write_toy_model(tmp_path / "b")
+    (directory / "model.onnx").write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match="not a network") as caught:
+        load_model(directory)
+    assert "\n" not in str(caught.value)
+    (directory / "model.onnx").unlink()
+    with pytest.raises(InputError, match="no network at"):
+        load_model(directory)
+    (directory / "model.json").write_text("{")
+    with pytest.raises(InputError, match=r"no readable model\.json"):
+        read_info(directory)
+    (directory / "model.json").write_text("[]")
+    with pytest.raises(InputError, match="no JSON object"):
+        read_info(directory)
+
+
+def test_engines_and_threads_are_checked(tmp_path):
+    path = write_toy_model(tmp_path) / "model.onnx"
+    with pytest.raises(InputError, match="'steam' is not installed"):
+        open_network(path, engine="steam")
+    with pytest.raises(InputError, match="0 threads"):
+        open_network(path, threads=0)
+    network = open_network(path, threads=1, engine="onnxruntime")
+    assert (network.engine, network.threads) == ("onnxruntime", 1)
+
+
+def test_importing_the_package_loads_no_numbers_and_no_networks():
+    code = (
+        "import sys, lipglance; lipglance.InputError; "
+        "print([m for m in ('numpy', 'cv2', 'av', 'onnxruntime', 'torch') if m in sys.modules])"
+    )
+    assert run_python("-c", code).stdout.strip() == "[]"
+    with pytest.raises(AttributeError, match="nonsense"):
+        lipglance.nonsense  # noqa: B018
+
+
+def test_a_model_needs_no_torch(tmp_path):
+    write_toy_model(tmp_path)
+    code = (
+        "import sys, lipglance.models, lipglance.lmgg, lipglance.generate, lipglance.compositing; "
+        "print('torch' in sys.modules)"
+    )
+    assert run_python("-c", code).stdout.strip() == "False"
