@@ -43,10 +43,13 @@ __all__ = [
 
 MESH_SIZE = 192
 MIN_PRESENCE = 0.5
+# Many looks bring false alarms (a rocket's tip scored 0.88); faces of 30 px score above 0.99.
+_SURE = 0.95
 # MediaPipe's face landmark graphs enlarge both kinds of region by this much.
 _ROI_SCALE = 1.5
-# A lost face is looked for everywhere and at every scale only once in so many frames.
-_FULL_SEARCH_EVERY = 25
+# A lost face is looked for at every scale in the first frame, then after 16, 32, 64... frames: a
+# long stretch without faces must not cost a full search for every frame.
+_FIRST_FULL_SEARCH = 16
 
 
 @dataclass(frozen=True)
@@ -128,33 +131,34 @@ class FaceFinder:
     def detect(self, image: Image, *, thorough: bool = True) -> list[Face]:
         """Find all faces in `image`, (H, W, 3) uint8 RGB of any size, from left to right.
 
-        Looks at the whole picture and at tiles of half its size; where nothing is found, at
-        copies turned by 35 degrees either way; and, if `thorough`, at ever smaller tiles until
-        something is found, down to faces of about 36 px. Returns [] where there is none. Raises
-        InputError if `image` is not such an array.
+        Looks at the whole picture and at tiles of half its size; where nothing is found and
+        if `thorough`, at ever smaller tiles until something is found, down to faces of 30 to 55 px
+        (by the size of the picture), then at large tiles of copies turned by 35 degrees either
+        way. Returns [] where there is none. Raises InputError if `image` is not such an array.
         """
         check_image(image)
         longest = float(max(image.shape[:2]))
-        for turn in face_detector.TURNS if thorough else face_detector.TURNS[:1]:
-            faces = self._search(image, [longest, longest / 2], turn)
+        faces = self._search(image, [longest, longest / 2], 0.0, MIN_PRESENCE)
+        if faces or not thorough:
+            return faces
+        levels = [[longest, longest / 2]]
+        while levels[-1][-1] / 2 >= face_detector.SMALLEST_TILE:
+            levels.append([levels[-1][-1] / 2])
+        # A turned copy may show a small upright face as a wrong one, so these come last.
+        passes = [(tiles, 0.0) for tiles in levels[1:]]
+        passes += [(tiles, turn) for tiles in levels[:2] for turn in face_detector.TURNS]
+        for tiles, turn in passes:
+            faces = self._search(image, tiles, turn, _SURE)
             if faces:
                 return faces
-        tile = longest / 4
-        while thorough and tile >= face_detector.SMALLEST_TILE:
-            for turn in face_detector.TURNS:
-                faces = self._search(image, [tile], turn)
-                if faces:
-                    return faces
-            tile /= 2
         return []
 
-    def _search(self, image: Image, tiles: list[float], turn: float) -> list[Face]:
+    def _search(self, image: Image, tiles: list[float], turn: float, presence: float) -> list[Face]:
         """Faces seen in tiles of these sizes that the mesh, too, takes for faces."""
         parts = [face_detector.scan(image, self._run_detector, tile, turn) for tile in tiles]
         rows, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
         faces = face_detector.merge(rows, scores)
-        # Many tiles bring false alarms; the mesh's own score tells them from faces.
-        sure = [f for f in faces if self._fit(image, _face_roi(f)).score >= MIN_PRESENCE]
+        sure = [f for f in faces if self.landmarks(image, f).score >= presence]
         return sorted(sure, key=lambda face: face.centre)
 
     def _fit(self, image: Image, roi: tuple[Floats, float, float]) -> Landmarks:
@@ -200,7 +204,7 @@ class FaceFinder:
             if last is not None and lost == 0:
                 found = self._fit(frame, _mesh_roi(last.points))
             if found is None or found.score < MIN_PRESENCE:
-                thorough = lost % _FULL_SEARCH_EVERY == 0
+                thorough = lost == 0 or (lost >= _FIRST_FULL_SEARCH and lost & (lost - 1) == 0)
                 found = self._find_again(frame, last, thorough)
             lost = 0 if found is not None else lost + 1
             last = found or last

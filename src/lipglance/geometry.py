@@ -19,9 +19,10 @@ from lipglance.errors import InputError
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
-# Above this reduction the picture is first shrunk by whole-pixel averages, so that the cost of
+# Above these reductions the picture is first shrunk by whole-pixel averages, so that the cost of
 # sampling depends on the crop's size and not on the picture's.
 _MAX_OVERSAMPLING = 4
+_MAX_OVERSAMPLING_SMOOTH = 1
 
 
 def check_image(image: NDArray[Any]) -> None:
@@ -100,10 +101,11 @@ def crop_image(
     """
     check_image(image)
     a = np.asarray(matrix, np.float64).copy()
-    scale = float(np.sqrt(abs(np.linalg.det(a[:, :2]))))
-    if a.shape != (2, 3) or not np.isfinite(a).all() or scale == 0.0:
+    fine = a.shape == (2, 3) and bool(np.isfinite(a).all())
+    scale = float(np.sqrt(abs(np.linalg.det(a[:, :2])))) if fine else 0.0
+    if scale == 0.0:
         raise InputError(f"crop matrix {a.tolist()} is not an invertible (2, 3) matrix")
-    pre = int(1 / scale) // _MAX_OVERSAMPLING
+    pre = int(1 / scale) // (_MAX_OVERSAMPLING_SMOOTH if smooth else _MAX_OVERSAMPLING)
     if pre > 1:
         image, a = _shrink_around(image, a, size, pre)
         scale *= pre
