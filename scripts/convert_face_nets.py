@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import onnx
-from tflite_to_onnx import Converter
+from tflite_to_onnx import Converter, same_padding
+
+__all__ = ["ASSETS", "NETS", "convert", "extract", "fetch_package", "read_asset", "same_padding"]
 
 PACKAGE = "@mediapipe/face_mesh@0.4.1657299874"
 ASSET_NAME = "face_mesh_solution_packed_assets.data"
@@ -118,7 +120,8 @@ def notice() -> str:
     """Text of the notice that must lie beside the nets."""
     lines = [NOTICE.format(package=PACKAGE, asset=ASSET_NAME)]
     for net in NETS:
-        lines.append(f"  {net.name}.onnx: TFLite bytes {net.start}..{net.stop}, SHA-256 {net.sha256}\n")
+        where = f"TFLite bytes {net.start}..{net.stop}, SHA-256 {net.sha256}"
+        lines.append(f"  {net.name}.onnx: {where}\n")
     return "".join(lines)
 
 

@@ -1,0 +1,133 @@
+"""The ONNX nets against the TFLite files that they were made from, run by LiteRT."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+from skimage import data
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "scripts"))
+if TYPE_CHECKING:
+    import convert_face_nets as convert
+else:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("tflite", reason="tflite (the FlatBuffers schema) is not installed")
+    convert = pytest.importorskip("convert_face_nets")
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+INPUTS = {"face_mesh": (192, 0.0, 1.0), "face_detector": (128, -1.0, 1.0)}
+# Measured at most 2e-4 px of the net's 192 or 128 px, and 6e-5 of a raw score.
+BOUNDS = {"points": 1e-3, "presence": 1e-4, "boxes": 1e-3, "scores": 5e-4}
+
+
+@pytest.fixture(scope="module")
+def asset() -> bytes:
+    """The npm package's packed asset: from LIPGLANCE_MEDIAPIPE_DIR, .cache/mediapipe or npm."""
+    given = os.environ.get("LIPGLANCE_MEDIAPIPE_DIR")
+    if given:
+        places = [*Path(given).rglob(convert.ASSET_NAME), *Path(given).glob("*.tgz")]
+        if not places:
+            pytest.skip(f"neither {convert.ASSET_NAME} nor a .tgz in {given}")
+        return convert.read_asset(places[0])
+    if not list(convert.CACHE.glob("*.tgz")) and not shutil.which("npm"):
+        pytest.skip("no npm to fetch MediaPipe's nets with (LIPGLANCE_MEDIAPIPE_DIR)")
+    try:
+        return convert.read_asset(convert.fetch_package())
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"npm could not fetch MediaPipe's nets: {error}")
+
+
+@pytest.fixture(params=convert.NETS, ids=lambda net: net.name)
+def net(request: pytest.FixtureRequest) -> convert.Net:
+    found: convert.Net = request.param
+    return found
+
+
+def inputs(name: str) -> Array:
+    """Random noise and the astronaut, whole and face only: (6, 3, side, side)."""
+    side, low, high = INPUTS[name]
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(low, high, (3, 3, side, side))
+    astronaut = data.astronaut()
+    pictures = [astronaut, astronaut[50:200, 150:300], astronaut[:, ::-1][60:180, 225:345]]
+    real = np.stack(
+        [cv2.resize(np.ascontiguousarray(p), (side, side)).transpose(2, 0, 1) for p in pictures]
+    )
+    return np.concatenate([noise, low + (high - low) * real / 255]).astype(np.float32)
+
+
+def shipped(name: str) -> onnxruntime.InferenceSession:
+    path = convert.ASSETS / f"{name}.onnx"
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def test_onnx_and_litert_agree(asset: bytes, net: convert.Net) -> None:
+    litert = pytest.importorskip("ai_edge_litert.interpreter", reason="no ai-edge-litert")
+    interpreter = litert.Interpreter(model_content=convert.extract(asset, net), num_threads=1)
+    interpreter.allocate_tensors()
+    session = shipped(net.name)
+    names = [output.name for output in session.get_outputs()]
+    for image in inputs(net.name):
+        batch = image[None]
+        source = interpreter.get_input_details()[0]["index"]
+        interpreter.set_tensor(source, np.ascontiguousarray(batch.transpose(0, 2, 3, 1)))
+        interpreter.invoke()
+        truth = {
+            int(np.prod(output["shape"])): interpreter.get_tensor(output["index"])
+            for output in interpreter.get_output_details()
+        }
+        for name, found in zip(names, session.run(names, {"image": batch}), strict=True):
+            expected = truth[found.size].reshape(found.shape)
+            assert np.abs(found - expected).max() < BOUNDS[name]
+
+
+def test_the_script_makes_the_shipped_files(asset: bytes, net: convert.Net) -> None:
+    made = convert.convert(asset, net)
+    session = onnxruntime.InferenceSession(
+        made.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    batch = inputs(net.name)
+    for a, b in zip(
+        session.run(None, {"image": batch}),
+        shipped(net.name).run(None, {"image": batch}),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_batch_is_its_pictures_one_by_one(net: convert.Net) -> None:
+    session, batch = shipped(net.name), inputs(net.name)
+    together = session.run(None, {"image": batch})
+    for k in range(len(batch)):
+        for whole, alone in zip(
+            together, session.run(None, {"image": batch[k : k + 1]}), strict=True
+        ):
+            np.testing.assert_allclose(whole[k], alone[0], atol=1e-3)
+
+
+def test_a_changed_asset_is_refused(net: convert.Net) -> None:
+    with pytest.raises(ValueError, match="SHA-256"):
+        convert.extract(bytes(net.stop), net)
+
+
+def test_same_padding_is_tflite_s() -> None:
+    assert convert.same_padding(192, 3, 2) == (0, 1)
+    assert convert.same_padding(96, 3, 1) == (1, 1)
+    assert convert.same_padding(128, 5, 2) == (1, 2)
+    assert convert.same_padding(6, 2, 2) == (0, 0)
+
+
+def test_the_notice_lies_beside_the_nets() -> None:
+    text = (convert.ASSETS / "NOTICE-mediapipe.txt").read_text(encoding="utf-8")
+    assert text == convert.notice()
+    assert "Apache License, Version 2.0" in text
