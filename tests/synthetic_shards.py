@@ -1,4 +1,4 @@
-"""Shards of drawn mouths that open with the loudness of a tone: enough to train on for a few steps."""
+"""Shards of drawn mouths that open with the loudness of a tone: enough to train on."""
 
 from pathlib import Path
 

@@ -5,12 +5,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_shards import write_shards  # noqa: E402
-
 from lipglance.audio import AudioConfig  # noqa: E402
 from lipglance.batches import BatchSource, hush, vary_audio, vary_picture  # noqa: E402
 from lipglance.config import DataConfig  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
+from synthetic_shards import write_shards  # noqa: E402
 
 PLAIN = DataConfig(silence=0, gain_db=0, band_limit=0, noise=0, colour=0, geometry=0, flip=False)
 
@@ -55,9 +54,12 @@ def test_same_step_same_batch_with_and_without_cache(shards):
 
 def test_sound_belongs_to_the_picture_and_the_other_sound_does_not(shards):
     batch = source(shards).batch(0, 0, 24)
-    own = [np.corrcoef(a, b)[0, 1] for a, b in zip(dark(batch.video), loudness(batch.mel), strict=True)]
+    own = [
+        np.corrcoef(a, b)[0, 1] for a, b in zip(dark(batch.video), loudness(batch.mel), strict=True)
+    ]
     other = [
-        np.corrcoef(a, b)[0, 1] for a, b in zip(dark(batch.video), loudness(batch.other_mel), strict=True)
+        np.corrcoef(a, b)[0, 1]
+        for a, b in zip(dark(batch.video), loudness(batch.other_mel), strict=True)
     ]
     assert np.mean(own) > 0.6
     assert np.mean(other) < 0.4
@@ -93,7 +95,11 @@ def test_band_limit_and_gain():
     assert cut[:, :80].max() == 0
     assert cut[:, -1].max() == -1
     gains = [
-        float(vary_audio(mel, DataConfig(gain_db=10, noise=0, band_limit=0), np.random.default_rng(s))[0, 0])
+        float(
+            vary_audio(
+                mel, DataConfig(gain_db=10, noise=0, band_limit=0), np.random.default_rng(s)
+            )[0, 0]
+        )
         for s in range(30)
     ]
     assert -0.2 <= min(gains) < -0.1

@@ -20,7 +20,10 @@ def test_time_conv_equals_conv3d(kernel, time):
     torch.nn.init.normal_(layer.bias)
     video = torch.randn(2, 5, 6, 10, 8)
     expected = torch.nn.functional.conv3d(
-        video, as_conv3d_weight(layer, 5, 4), layer.bias, padding=(time // 2, kernel // 2, kernel // 2)
+        video,
+        as_conv3d_weight(layer, 5, 4),
+        layer.bias,
+        padding=(time // 2, kernel // 2, kernel // 2),
     )
     folded = video.transpose(1, 2).reshape(12, 5, 10, 8)
     got = layer(folded, 6).view(2, 6, 4, 10, 8).transpose(1, 2)

@@ -46,14 +46,20 @@ def moved(net, before):
 
 
 ALL = {"pixel": 1, "perceptual": 1, "correlation": 0.5, "adversarial": 0.1}
-NETS = {"discriminator": "adversarial", "audio_encoder": "correlation", "flow_encoder": "correlation"}
+NETS = {
+    "discriminator": "adversarial",
+    "audio_encoder": "correlation",
+    "flow_encoder": "correlation",
+}
 
 
 def test_full_objective_reports_and_trains_every_part():
     part = learner(tiny(**ALL))
     before = {name: snapshot(net) for name, net in part.networks.items()}
     terms = part.step([random_batch()], 0)
-    assert {"pixel", "perceptual", "correlation/real", "correlation/fake", "adversarial"} <= set(terms)
+    assert {"pixel", "perceptual", "correlation/real", "correlation/fake", "adversarial"} <= set(
+        terms
+    )
     assert {"discriminator/real", "discriminator/fake", "discriminator/mismatched"} <= set(terms)
     for name in ("generator", "average", *NETS):
         assert moved(part.networks[name], before[name]), name
@@ -114,3 +120,32 @@ def test_state_round_trip():
     two = learner(tiny(**ALL))
     two.load(one.state())
     assert one.step([batch], 1) == pytest.approx(two.step([batch], 1), rel=1e-5)
+
+
+def test_warm_start_paints_what_the_autoencoder_paints():
+    part = learner(tiny(**ALL))
+    for step in range(3):
+        part.autoencoder_step(random_batch(), step)
+    identity = random_batch().identity
+    part.warm_start(identity)
+    # Silence what an untrained audio encoder says, to compare the picture alone.
+    torch.nn.init.zeros_(part.generator.fusion.audio.spatial.weight)
+    painted = part.generator.eval()(random_batch().mel, identity)
+    expected = part.autoencoder(identity)
+    for frame in range(16):
+        torch.testing.assert_close(painted[:, :, frame], expected, atol=2e-3, rtol=1e-2)
+
+
+def test_lessons_learn():
+    part = learner(tiny(**ALL))
+    part.autoencoder_step(random_batch(), 0)
+    batch = random_batch()
+    part.warm_start(batch.identity)
+    shape = torch.randn(2, 16, 4)
+    told = [part.audio_lesson(batch.mel, shape, 0) for _ in range(25)]
+    assert told[-1]["audio_lesson/unexplained"] < told[0]["audio_lesson/unexplained"]
+    given = [part.latent_lesson(batch, 0) for _ in range(25)]
+    assert given[-1]["latent_lesson/perceptual"] < given[0]["latent_lesson/perceptual"]
+    part.begin()
+    for slow, fast in zip(part.average.parameters(), part.generator.parameters(), strict=True):
+        assert torch.equal(slow, fast)

@@ -9,11 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synthetic_shards import write_shards  # noqa: E402
-
 from lipglance.config import from_dict  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.trainer import RunOptions, read_checkpoint, train  # noqa: E402
+from synthetic_shards import write_shards  # noqa: E402
 
 CPU = RunOptions(accelerator="cpu", threads=1)
 
@@ -117,7 +116,10 @@ def test_resumed_run_equals_the_unbroken_one(shards, finished, tmp_path, monkeyp
                     train(tiny(), [shards], tmp_path / "broken", CPU)
     assert_same(weights(finished), weights(tmp_path / "broken"), rtol=0, atol=0)
     assert_same(
-        weights(finished, "discriminator"), weights(tmp_path / "broken", "discriminator"), rtol=0, atol=0
+        weights(finished, "discriminator"),
+        weights(tmp_path / "broken", "discriminator"),
+        rtol=0,
+        atol=0,
     )
 
 
@@ -168,7 +170,7 @@ def go(self):
     open(f'apart{{self.fabric.global_rank}}.txt', 'w').write(str(apart))
 _Run.go = go
 if __name__ == '__main__':
-    train(tiny(), [{str(shards)!r}], {str(tmp_path / 'two')!r},
+    train(tiny(), [{str(shards)!r}], {str(tmp_path / "two")!r},
           RunOptions(accelerator='cpu', devices=2, threads=1))
 """
     script = tmp_path / "two.py"

@@ -24,6 +24,10 @@ from .shards import ShardDataset
 
 UPPER, LOWER, LEFT, RIGHT = 13, 14, 61, 291
 """Mesh points: inner lips' middle, and the corners of the mouth."""
+TOP, BOTTOM = 0, 17
+"""Mesh points: outer lips' middle."""
+SHAPE = 4
+"""Numbers of a mouth's shape: inner and outer opening, width, height of the lower lip."""
 
 CLOSED = 0.06
 """Opening over mouth width below which a mouth counts as closed."""
@@ -49,6 +53,7 @@ class _Clip:
     frames: npt.NDArray[np.uint8]
     mel: npt.NDArray[np.float32]
     opening: npt.NDArray[np.float32]
+    shape: npt.NDArray[np.float32]
 
 
 class BatchSource:
@@ -111,6 +116,7 @@ class BatchSource:
             log_mel(sample.audio(), self.audio, len(frames)),
             # A frame without landmarks (NaN) must never be taken for the most closed one.
             np.nan_to_num(gap / np.maximum(mouth, 1e-3), nan=1.0).astype(np.float32),
+            mouth_shape(points),
         )
         self._room -= frames.nbytes + clip.mel.nbytes
         if self._room > 0:
@@ -149,6 +155,17 @@ class BatchSource:
                 mel = hush(mel.shape, rng)
         return video, identity, mel, vary_audio(other, self.data, rng)
 
+    def spoken(self, seed: int, step: int, size: int, rank: int = 0) -> tuple[Tensor, Tensor]:
+        """Return log-mel ``(B, 1, 4T, 128)`` and the mouth shapes ``(B, T, SHAPE)`` with it."""
+        mels, shapes = [], []
+        for item in range(size):
+            rng = np.random.default_rng((seed, step, rank, item))
+            clip = self._clip(int(rng.choice(self.usable, p=self.weights)))
+            start = int(rng.integers(len(clip.frames) - self.frames + 1))
+            mels.append(vary_audio(self._window(clip, start)[1], self.data, rng))
+            shapes.append(clip.shape[start : start + self.frames])
+        return torch.from_numpy(np.stack(mels))[:, None], torch.from_numpy(np.stack(shapes))
+
     def batch(self, seed: int, step: int, size: int, rank: int = 0) -> Batch:
         """Return the batch of a step: always the same for the same arguments."""
         seeds = [(seed, step, rank, item) for item in range(size)]
@@ -163,6 +180,22 @@ class BatchSource:
             torch.from_numpy(mel.astype(np.float32))[:, None],
             torch.from_numpy(other.astype(np.float32))[:, None],
         )
+
+
+def mouth_shape(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the shape of a mouth over time, ``(T, SHAPE)``, free of who it is.
+
+    Args:
+        points: ``(T, 468, 2)`` mesh points in any px, NaN where there is no face.
+
+    Each number is in mouth widths, less the clip's median; 0 where there is no face.
+    """
+    tall = [np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in
+            ((UPPER, LOWER), (TOP, BOTTOM), (LEFT, RIGHT))]  # fmt: skip
+    shape = np.stack([*tall, points[:, BOTTOM, 1]], axis=1)
+    if np.isfinite(shape).any():
+        shape = (shape - np.nanmedian(shape, axis=0)) / max(float(np.nanmedian(shape[:, 2])), 1e-3)
+    return np.asarray(np.nan_to_num(shape), np.float32)
 
 
 def hush(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -183,7 +216,7 @@ def vary_audio(
         loud = np.percentile(mel, 90)
         tilt = np.linspace(0, rng.uniform(-0.6, 0.2), mel.shape[1])
         noise = loud - rng.uniform(0.2, 0.8) + tilt + rng.normal(0, 0.08, mel.shape)
-        mel = np.log10(10 ** (mel * 5.0) + 10 ** (noise * 5.0)) / 5.0
+        mel = np.asarray(np.log10(10 ** (mel * 5.0) + 10 ** (noise * 5.0)) / 5.0, np.float32)
     if rng.random() < data.band_limit:
         mel = mel.copy()
         # 128 Slaney bands to 8 kHz: band 88 is about 3.1 kHz, a telephone's edge.

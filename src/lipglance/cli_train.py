@@ -8,9 +8,6 @@ from typing import Annotated
 
 import typer
 
-from .config import load_config
-from .trainer import RunOptions, train
-
 
 def train_command(
     config: Annotated[Path, typer.Argument(help="YAML of the run, such as configs/lmgg.yaml")],
@@ -26,6 +23,10 @@ def train_command(
     cache_gib: Annotated[float, typer.Option(min=0, help="memory for decoded clips")] = 6.0,
 ) -> None:
     """Train a model, or go on with a run that was interrupted."""
+    # Here, so that --help need not wait for torch.
+    from .config import load_config
+    from .trainer import RunOptions, train
+
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     logging.getLogger("lipglance").setLevel(logging.INFO)
     options = RunOptions(minutes, accelerator, devices, threads, cache_gib)

@@ -92,6 +92,10 @@ class TrainConfig:
         clip: largest norm of the generator's gradient.
         warm_start: begin as the lip autoencoder, which already paints the identity; short runs
             then spend their steps on motion.
+        audio_lesson: steps in which the audio encoder first learns to tell the mouth's shape.
+        latent_lesson: steps in which audio, fusion and residual blocks first learn to give the
+            autoencoder's features of the wanted frames, without painting them (needs warm_start).
+        latent_rate: highest rate of the latent lesson.
         ema: decay of the running average of the generator, which is what is shipped.
     """
 
@@ -106,6 +110,9 @@ class TrainConfig:
     warmup: int = 100
     clip: float = 1.0
     warm_start: bool = False
+    audio_lesson: int = 0
+    latent_lesson: int = 0
+    latent_rate: float = 1e-3
     correlation_rate: float = 1e-4
     correlation_weight_decay: float = 5e-4
     ema: float = 0.999
@@ -172,18 +179,15 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainCo
     if not path.is_file():
         raise InputError(f"no config at {path}; expected a YAML file such as configs/lmgg.yaml")
     try:
-        values = OmegaConf.load(path)
-        if "base" in values:
-            base = OmegaConf.load(path.parent / str(values.pop("base")))
-            values = OmegaConf.merge(base, values)
-        values = OmegaConf.merge(values, OmegaConf.from_dotlist(list(overrides or [])))
-        plain = OmegaConf.to_container(values, resolve=True)
+        own = OmegaConf.to_container(OmegaConf.load(path))
+        layers = [OmegaConf.create(own)]
+        if isinstance(own, dict) and "base" in own:
+            layers = [OmegaConf.load(path.parent / str(own.pop("base"))), OmegaConf.create(own)]
+        merged = OmegaConf.merge(*layers, OmegaConf.from_dotlist(list(overrides or [])))
+        plain = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, YAMLError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"config {path} not understood: {reason}") from error
     if not isinstance(plain, dict):
         raise InputError(f"config {path} holds no keys; expected lines such as 'steps: 1000'")
     return from_dict({str(key): value for key, value in plain.items()})
-
-
-

@@ -7,6 +7,8 @@ encoders make the loss free of a fixed lag between sound and lips.
 
 from __future__ import annotations
 
+import itertools
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,7 +29,7 @@ class AudioDerivativeEncoder(nn.Module):
         self.derivative = derivative
         sizes = [channels, width * 2, width, max(1, width // 2), max(1, width // 4)]
         self.body = nn.Sequential(
-            *(conv_norm_relu(a, b, 3, (1, 2)) for a, b in zip(sizes[:-2], sizes[1:-1], strict=True)),
+            *(conv_norm_relu(a, b, 3, (1, 2)) for a, b in itertools.pairwise(sizes[:-1])),
             # No ReLU at the end: a correlation needs both signs.
             nn.Conv2d(sizes[-2], sizes[-1], 3, (1, 2), 1),
         )
@@ -47,7 +49,7 @@ class FlowEncoder(nn.Module):
         super().__init__()
         sizes = [2, max(2, width // 16), max(4, width // 8), max(8, width // 4), max(8, width // 4)]
         layers: list[nn.Module] = []
-        for index, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for index, (a, b) in enumerate(itertools.pairwise(sizes)):
             layers.append(nn.Conv3d(a, b, 3, (1, 2, 2), 1))
             if index < len(sizes) - 2:
                 layers += [nn.BatchNorm3d(b), nn.ReLU(inplace=True)]

@@ -6,6 +6,8 @@ someone else's audio.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ from .layers import init_weights
 def _stream(inputs: int, width: int) -> nn.Sequential:
     sizes = [inputs, width, width * 2, width * 4, width * 4]
     layers: list[nn.Module] = []
-    for index, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (a, b) in enumerate(itertools.pairwise(sizes)):
         layers.append(nn.Conv3d(a, b, 4, (1, 2, 2), 1, bias=index == 0))
         if index:
             layers.append(nn.BatchNorm3d(b))
@@ -30,7 +32,7 @@ class AudioStream(nn.Module):
         super().__init__()
         sizes = [1, width // 2, width, width * 2, width * 4]
         layers: list[nn.Module] = []
-        for index, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for index, (a, b) in enumerate(itertools.pairwise(sizes)):
             layers.append(nn.Conv2d(a, b, 4, 2, 1, bias=index == 0))
             if index:
                 layers.append(nn.BatchNorm2d(b))

@@ -121,7 +121,7 @@ def export_model(
 
 def _read_facts(path: str | Path | None) -> dict[str, Any]:
     if path is None:
-        return {key: "not stated" for key in FACTS}
+        return dict.fromkeys(FACTS, "not stated")
     try:
         said = json.loads(Path(path).read_text())
         missing = [key for key in FACTS if key not in said]

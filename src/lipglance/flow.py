@@ -33,7 +33,9 @@ def _warp(image: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def _lucas_kanade(first: Tensor, second: Tensor, flow: Tensor, radius: int, damping: float) -> Tensor:
+def _lucas_kanade(
+    first: Tensor, second: Tensor, flow: Tensor, radius: int, damping: float
+) -> Tensor:
     moved = _warp(second, flow)
     middle = 0.5 * (first + moved)
     padded = F.pad(middle, (1, 1, 1, 1), mode="replicate")
@@ -41,7 +43,7 @@ def _lucas_kanade(first: Tensor, second: Tensor, flow: Tensor, radius: int, damp
     dy = 0.5 * (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1])
     dt = moved - first
     sums = _box(torch.cat([dx * dx, dx * dy, dy * dy, dx * dt, dy * dt], dim=1), radius)
-    xx, xy, yy, xt, yt = sums.split(1, dim=1)
+    xx, xy, yy, xt, yt = torch.split(sums, 1, dim=1)
     # Damping (Levenberg) keeps flat skin, where the 2x2 system is singular, at zero flow.
     xx, yy = xx + damping, yy + damping
     inverse = 1.0 / (xx * yy - xy * xy)

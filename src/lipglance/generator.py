@@ -134,6 +134,11 @@ class Generator(nn.Module):
         """
         return self.speak(mel, identity)[0]
 
+    def latent(self, mel: Tensor, identity: Tensor) -> Tensor:
+        """Return what the decoder paints from, ``(B*T, 4w, 16, 16)``."""
+        out: Tensor = self.decoder.residual(self.fusion(self.audio(mel), self.identity(identity)))
+        return out
+
     def speak(self, mel: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
         """Like :meth:`forward`, with the audio features ``(B, 4w, T, 16)`` as second result."""
         heard = self.audio(mel)
@@ -142,6 +147,22 @@ class Generator(nn.Module):
         out = self.decoder(fused, frames)
         video = out.view(-1, frames, *out.shape[1:]).transpose(1, 2)
         return video, heard
+
+
+class ShapeHead(nn.Module):
+    """Audio features ``(B, C, T, 16)`` -> mouth shape ``(B, T, 4)``; only for the audio lesson."""
+
+    def __init__(self, channels: int, outputs: int = 4) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(channels * 16, 64, 3, padding=1), nn.ReLU(), nn.Conv1d(64, outputs, 1)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See the class."""
+        rows = features.permute(0, 1, 3, 2).flatten(1, 2)
+        out: Tensor = self.body(rows)
+        return out.transpose(1, 2).float()
 
 
 @torch.no_grad()
@@ -158,8 +179,8 @@ def warm_start(generator: Generator, autoencoder: LipAutoencoder, images: Tensor
         images: ``(N, 3, 64, 64)`` lip crops in [-1, 1]; set the scale of the fusion's norm.
     """
     generator.identity.body.load_state_dict(autoencoder.encoder[:3].state_dict())
-    blocks = list(autoencoder.encoder[3:])
-    for index, block in enumerate(generator.decoder.residual):
+    blocks = list(autoencoder.encoder.children())[3:]
+    for index, block in enumerate(generator.decoder.residual.children()):
         if index < len(blocks):
             block.load_state_dict(blocks[index].state_dict())
         else:
@@ -185,8 +206,8 @@ def warm_start(generator: Generator, autoencoder: LipAutoencoder, images: Tensor
     taps[channels + middle, middle, 1, 1] = 1.0
     seen = autoencoder.encoder[:3](images)
     var, mean = torch.var_mean(seen, dim=(0, 2, 3))
-    norm = generator.fusion.norm[0]
-    norm.weight.copy_((var + norm.eps).sqrt())
-    norm.bias.copy_(mean)
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_(var)
+    norm = next(generator.fusion.norm.children())
+    norm.get_parameter("weight").copy_((var + 1e-5).sqrt())
+    norm.get_parameter("bias").copy_(mean)
+    norm.get_buffer("running_mean").copy_(mean)
+    norm.get_buffer("running_var").copy_(var)

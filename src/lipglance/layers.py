@@ -96,7 +96,11 @@ class BatchRenorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, H, W)`` to the same shape."""
-        running_mean, running_var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        running_mean, running_var, count = (
+            self.running_mean,
+            self.running_var,
+            self.num_batches_tracked,
+        )
         if not self.training or running_mean is None or running_var is None or count is None:
             return super().forward(x)
         with torch.no_grad():

@@ -20,7 +20,7 @@ from .config import TrainConfig
 from .correlation import AudioDerivativeEncoder, FlowEncoder, correlation_loss
 from .discriminator import Discriminator
 from .flow import video_flow
-from .generator import Generator, warm_start
+from .generator import Generator, ShapeHead, warm_start
 
 Reduce = Callable[[Iterable[nn.Parameter]], None]
 """Averages gradients over processes; does nothing when there is one."""
@@ -30,6 +30,17 @@ def as_images(video: Tensor) -> Tensor:
     """Fold ``(B, 3, T, H, W)`` to images ``(B*T, 3, H, W)``, channels last."""
     images = video.transpose(1, 2).flatten(0, 1)
     return images.contiguous(memory_format=torch.channels_last)
+
+
+def feature_error(got: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean squared error of autoencoder features ``(N, C, h, w)``.
+
+    Relative to each channel's spread on real lips: the features' scale is the autoencoder's own
+    affair, and unscaled a few loud channels drown every other term.
+    """
+    wanted = wanted.float()
+    spread = wanted.var(dim=(0, 2, 3), keepdim=True) + 1e-3
+    return ((got.float() - wanted).square() / spread).mean()
 
 
 def _score(logits: Tensor, target: float) -> Tensor:
@@ -49,11 +60,13 @@ class Learner:
         self.config, self.device, self.reduce = config, device, reduce
         loss = config.loss
         self.generator = Generator(config.generator).to(
-            device, memory_format=torch.channels_last  # type: ignore[call-overload]
+            device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.autoencoder = LipAutoencoder(config.autoencoder).to(
-            device, memory_format=torch.channels_last  # type: ignore[call-overload]
+            device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
         self.discriminator = Discriminator(
             config.discriminator_width, flow_stream=loss.flow_stream, audio_stream=loss.audio_stream
@@ -62,6 +75,7 @@ class Learner:
             config.generator.width * 4, config.correlation_width, derivative=loss.derivative
         ).to(device)
         self.flow_encoder = FlowEncoder(config.correlation_width).to(device)
+        self.shape_head = ShapeHead(config.generator.width * 4).to(device)
         correlation = [*self.audio_encoder.parameters(), *self.flow_encoder.parameters()]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "generator": torch.optim.Adam(
@@ -76,13 +90,17 @@ class Learner:
                 betas=config.betas,
                 weight_decay=config.correlation_weight_decay,
             ),
-            "autoencoder": torch.optim.Adam(
-                self.autoencoder.parameters(), config.autoencoder.rate
+            "autoencoder": torch.optim.Adam(self.autoencoder.parameters(), config.autoencoder.rate),
+            "audio_lesson": torch.optim.Adam(
+                [*self.generator.audio.parameters(), *self.shape_head.parameters()], 2e-3
             ),
+            "latent_lesson": torch.optim.Adam(self.generator.parameters(), config.latent_rate),
         }
         self._speak: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self.generator.speak
+        self._latent: Callable[[Tensor, Tensor], Tensor] = self.generator.latent
         if config.compile:
             self._speak = torch.compile(self.generator.speak)
+            self._latent = torch.compile(self.generator.latent)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -94,6 +112,7 @@ class Learner:
             "discriminator": self.discriminator,
             "audio_encoder": self.audio_encoder,
             "flow_encoder": self.flow_encoder,
+            "shape_head": self.shape_head,
         }
 
     def state(self) -> dict[str, Any]:
@@ -113,9 +132,7 @@ class Learner:
     def autoencoder_step(self, batch: Batch, step: int = 0) -> dict[str, float]:
         """Train the perceptual loss's autoencoder on single frames."""
         self.autoencoder.train().requires_grad_(True)
-        left = 1.0 - step / max(1, self.config.autoencoder.steps)
-        for group in self.optimizers["autoencoder"].param_groups:
-            group["lr"] = self.config.autoencoder.rate * max(0.05, left)
+        self._fade("autoencoder", self.config.autoencoder.rate, step, self.config.autoencoder.steps)
         images = as_images(batch.video)
         keep = torch.arange(0, len(images), max(1, len(images) // self.config.autoencoder.batch))
         images = images[keep.to(images.device)]
@@ -127,6 +144,31 @@ class Learner:
         """Make the generator begin as the trained autoencoder; ``images`` are sample crops."""
         self.autoencoder.eval()
         warm_start(self.generator, self.autoencoder, images)
+
+    def audio_lesson(self, mel: Tensor, shape: Tensor, step: int) -> dict[str, float]:
+        """Teach the audio encoder to tell the mouth's shape ``(B, T, SHAPE)`` from log-mel."""
+        self._fade("audio_lesson", 2e-3, step, self.config.audio_lesson)
+        told = self.shape_head(self.generator.audio(mel))
+        loss = (told - shape).square().mean() / shape.square().mean()
+        parameters = [*self.generator.audio.parameters(), *self.shape_head.parameters()]
+        self._update("audio_lesson", parameters, loss)
+        return {"audio_lesson/unexplained": float(loss.detach())}
+
+    def latent_lesson(self, batch: Batch, step: int) -> dict[str, float]:
+        """Teach everything before the painting to give the features of the wanted frames."""
+        self._fade("latent_lesson", self.config.latent_rate, step, self.config.latent_lesson)
+        self.autoencoder.eval().requires_grad_(False)
+        with torch.no_grad():
+            wanted = self.autoencoder.features(as_images(batch.video))
+        got = self._latent(batch.mel, batch.identity)
+        loss = feature_error(got, wanted)
+        parameters = list(self.generator.parameters())
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._apply("latent_lesson", parameters, self.config.clip)
+        return {"latent_lesson/perceptual": float(loss.detach())}
+
+    def begin(self) -> None:
+        """Start the running average where the lessons have led."""
         self.average.load_state_dict(self.generator.state_dict())
 
     def step(self, batches: Sequence[Batch], step: int) -> dict[str, float]:
@@ -179,12 +221,9 @@ class Learner:
         total = total + loss.pixel * seen["pixel"]
         if loss.perceptual:
             with torch.no_grad():
-                wanted = self.autoencoder.features(as_images(batch.video)).float()
-            got = self.autoencoder.features(as_images(fake)).float()
-            # Relative to each channel's spread on real lips: the features' scale is the
-            # autoencoder's own affair, and a few loud channels drowned every other term.
-            spread = wanted.var(dim=(0, 2, 3), keepdim=True) + 1e-3
-            seen["perceptual"] = ((got - wanted).square() / spread).mean()
+                wanted = self.autoencoder.features(as_images(batch.video))
+            got = self.autoencoder.features(as_images(fake))
+            seen["perceptual"] = feature_error(got, wanted)
             total = total + loss.perceptual * seen["perceptual"]
         fake_flow = None
         if correlation or (adversarial and loss.flow_stream):
@@ -195,9 +234,7 @@ class Learner:
             spoken = self.audio_encoder(heard)
             seen["correlation/real"] = correlation_loss(spoken, self.flow_encoder(seen["_flow"]))
             seen["correlation/fake"] = correlation_loss(spoken, self.flow_encoder(fake_flow))
-            total = total + loss.correlation * (
-                seen["correlation/real"] + seen["correlation/fake"]
-            )
+            total = total + loss.correlation * (seen["correlation/real"] + seen["correlation/fake"])
         if adversarial:
             mel = batch.mel if loss.audio_stream else None
             logits = self.discriminator(fake, fake_flow if loss.flow_stream else None, mel)
@@ -239,6 +276,12 @@ class Learner:
         ):
             for group in self.optimizers[name].param_groups:
                 group["lr"] = base * factor
+
+    def _fade(self, name: str, rate: float, step: int, steps: int) -> None:
+        """Let a lesson's rate rise over 20 steps and fall linearly to a twentieth."""
+        factor = max(0.05, min(1.0 - step / max(1, steps), (step + 1) / 20))
+        for group in self.optimizers[name].param_groups:
+            group["lr"] = rate * factor
 
     def _update(self, name: str, parameters: Iterable[nn.Parameter], loss: Tensor) -> None:
         loss.backward()  # type: ignore[no-untyped-call]

@@ -22,7 +22,7 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from .audio import AudioConfig
-from .batches import BatchSource
+from .batches import Batch, BatchSource
 from .config import TrainConfig, from_dict, to_dict
 from .errors import InputError
 from .objective import Learner
@@ -60,6 +60,8 @@ class Progress:
     """How far a run has come."""
 
     autoencoder: int = 0
+    audio_lesson: int = 0
+    latent_lesson: int = 0
     step: int = 0
     hours: float = 0.0
     hardware: list[str] = field(default_factory=list)
@@ -143,7 +145,7 @@ class _Run:
             (folder / "samples").mkdir(exist_ok=True)
             text = json.dumps(to_dict(config), indent=2)
             (folder / "config.json").write_text(text + "\n")
-            self.scalars = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+            self.scalars = SummaryWriter(str(folder))
             self.validation = Validation(data, config)
 
     def go(self) -> Path:
@@ -152,12 +154,7 @@ class _Run:
         ticks = 0
         self._note_hardware()
         while self.progress.step < self.config.steps:
-            if self.progress.autoencoder < self._autoencoder_steps():
-                terms = self._autoencoder_step()
-                count = self.progress.autoencoder
-            else:
-                terms = self._step()
-                count = self.progress.step
+            terms, count = self._next()
             ticks += 1
             now = time.monotonic()
             if count % self.config.log_every == 0:
@@ -179,40 +176,61 @@ class _Run:
         self._look()
         return self.checkpoint
 
-    def _autoencoder_steps(self) -> int:
-        return self.config.autoencoder.steps if self.config.loss.perceptual else 0
+    def _next(self) -> tuple[dict[str, float], int]:
+        """Do the next step of the first phase that is not done; return its terms and count."""
+        config, done = self.config, self.progress
+        needed = config.loss.perceptual > 0 or config.warm_start
+        phases = (
+            ("autoencoder", config.autoencoder.steps if needed else 0, self._autoencoder_step),
+            ("audio_lesson", config.audio_lesson, self._audio_lesson),
+            ("latent_lesson", config.latent_lesson, self._latent_lesson),
+            ("step", config.steps, self._step),
+        )
+        for name, steps, act in phases:
+            if getattr(done, name) < steps:
+                with self.fabric.autocast():
+                    terms = act()
+                setattr(done, name, getattr(done, name) + 1)
+                if not all(np.isfinite(value) for value in terms.values()):
+                    raise RuntimeError(f"loss not finite in {name} {getattr(done, name)}: {terms}")
+                return terms, getattr(done, name)
+        raise RuntimeError("nothing left to train")
+
+    def _draw(self, phase: int, step: int, size: int) -> Batch:
+        """Draw the batch of a phase's step: each phase has a stream of its own."""
+        seed = self.config.seed + 1_000_003 * phase
+        batch = self.source.batch(seed, step, size, self.fabric.global_rank)
+        return batch.to(self.fabric.device)
 
     def _autoencoder_step(self) -> dict[str, float]:
         # Four images of each clip's window: variety counts more here than neighbouring frames.
         clips = max(1, self.config.autoencoder.batch // 4)
-        seed = self.config.seed + 1_000_003
-        batch = self.source.batch(seed, self.progress.autoencoder, clips, self.fabric.global_rank)
-        with self.fabric.autocast():
-            terms = self.learner.autoencoder_step(
-                batch.to(self.fabric.device), self.progress.autoencoder
-            )
-        self.progress.autoencoder += 1
-        return terms
+        batch = self._draw(1, self.progress.autoencoder, clips)
+        return self.learner.autoencoder_step(batch, self.progress.autoencoder)
+
+    def _audio_lesson(self) -> dict[str, float]:
+        step, seed = self.progress.audio_lesson, self.config.seed + 2_000_006
+        mel, shape = self.source.spoken(seed, step, 64, self.fabric.global_rank)
+        device = self.fabric.device
+        return self.learner.audio_lesson(mel.to(device), shape.to(device), step)
+
+    def _latent_lesson(self) -> dict[str, float]:
+        step = self.progress.latent_lesson
+        batch = self._draw(3, step, self.config.batch)
+        if self.config.warm_start and not step:
+            self.learner.warm_start(batch.identity)
+        return self.learner.latent_lesson(batch, step)
 
     def _step(self) -> dict[str, float]:
-        config, rank = self.config, self.fabric.global_rank
-        micro = [
-            self.source.batch(
-                config.seed,
-                self.progress.step * config.accumulate + part,
-                config.batch // config.accumulate,
-                rank,
-            ).to(self.fabric.device)
-            for part in range(config.accumulate)
-        ]
-        if config.warm_start and not self.progress.step:
-            self.learner.warm_start(torch.cat([batch.identity for batch in micro]))
-        with self.fabric.autocast():
-            terms = self.learner.step(micro, self.progress.step)
-        self.progress.step += 1
-        if not all(np.isfinite(value) for value in terms.values()):
-            raise RuntimeError(f"loss not finite at step {self.progress.step}: {terms}")
-        return terms
+        config, step = self.config, self.progress.step
+        size = config.batch // config.accumulate
+        parts = range(config.accumulate)
+        micro = [self._draw(0, step * config.accumulate + part, size) for part in parts]
+        if not step:
+            if config.warm_start and not config.latent_lesson:
+                self.learner.warm_start(micro[0].identity)
+            self.learner.begin()
+        return self.learner.step(micro, step)
 
     def _reduce(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average gradients over processes in one message.
@@ -252,7 +270,7 @@ class _Run:
         if not self.fabric.is_global_zero:
             return
         for name, value in terms.items():
-            self.scalars.add_scalar(name, value, count)  # type: ignore[no-untyped-call]
+            self.scalars.add_scalar(name, value, count)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
         log.info("%s %d  %.2f s/step  %s", self.config.name, count, seconds, shown)
 
@@ -264,10 +282,10 @@ class _Run:
         with self.fabric.autocast():
             scores = self.validation.look(self.learner.average, self.fabric.device, strip)
         for name, value in scores.items():
-            self.scalars.add_scalar(f"val/{name}", value, step)  # type: ignore[no-untyped-call]
+            self.scalars.add_scalar(f"val/{name}", value, step)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
         log.info("%s %d  val  %s", self.config.name, step, shown)
-        self.scalars.flush()  # type: ignore[no-untyped-call]
+        self.scalars.flush()
 
     def _save(self, seconds: float) -> None:
         self.progress.hours += seconds / 3600

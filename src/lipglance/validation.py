@@ -50,7 +50,9 @@ class Validation:
             fake = generator(batch.mel, batch.identity).float()
             real = batch.video
             sums["l1"].append(float(F.l1_loss(fake, real)))
-            sums["still_l1"].append(float(F.l1_loss(batch.identity[:, :, None].expand_as(real), real)))
+            sums["still_l1"].append(
+                float(F.l1_loss(batch.identity[:, :, None].expand_as(real), real))
+            )
             moved = [video - video.mean(2, keepdim=True) for video in (real, fake)]
             flat = [part.flatten(1) for part in moved]
             sums["motion_r"].append(float(F.cosine_similarity(flat[0], flat[1], dim=1).mean()))
