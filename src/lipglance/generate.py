@@ -41,11 +41,12 @@ def generate(
     are made when they are asked for.
     """
     source = as_speech(speech)
-    # Speech that is too short is found out only by reading it.
-    pieces = iter_audio(source, model.audio.sample_rate)
-    next(pieces, None)
+    once = _Once()
+    with once.said():
+        # Speech that is too short is found out only by reading it.
+        next(iter_audio(source, model.audio.sample_rate), None)
     portrait = open_portrait(face, model.crop, view=view, face_index=face_index, max_side=max_side)
-    return Video(model, portrait, source, view)
+    return Video(model, portrait, source, view, once)
 
 
 class Video:
@@ -54,7 +55,14 @@ class Video:
     model, portrait, speech, view: what it is made of. fps: frames a second. width, height: px.
     """
 
-    def __init__(self, model: LipModel, portrait: Portrait, speech: Speech, view: str) -> None:
+    def __init__(
+        self,
+        model: LipModel,
+        portrait: Portrait,
+        speech: Speech,
+        view: str,
+        once: _Once | None = None,
+    ) -> None:
         self.model = model
         self.portrait = portrait
         self.speech = speech
@@ -62,7 +70,7 @@ class Video:
         self.fps = model.audio.video_fps
         size = model.crop.size
         self.height, self.width = portrait.picture.shape[:2] if view == "face" else (size, size)
-        self._once = _Once()
+        self._once = once or _Once()
 
     def __iter__(self) -> Iterator[Image]:
         """Go through the frames, each (height, width, 3) uint8 RGB; round(duration * fps) in all.
@@ -116,7 +124,7 @@ class Video:
 
 
 class _Once(logging.Filter):
-    """Lets each warning through once: the speech is read twice, to be heard and to be written."""
+    """Lets each warning through once: the speech is read to be checked, heard and written."""
 
     def __init__(self) -> None:
         super().__init__()
