@@ -6,12 +6,12 @@ show a soft disc in a sharp face. So what is brought to the photo is not the cro
 
     frame = photo + up(M * K * r) - up(M * Q) * edges(photo - up(photo's crop))
 
-r is generated minus photo's crop, less a plane fitted to the rim (the model's own shade of skin),
-M the soft mask, K takes differences too small to be motion down to nothing, Q is where the lips
-truly changed: there the edges that only the photo resolves, which belong to the old mouth, are
-taken out. Grain and pores stay, and outside of Q all detail does. Where generated and photo agree,
-the frame is the photo to the bit, as it is outside the mask. Nothing is carried from frame to
-frame.
+r is generated minus photo's crop, after the generated one is brought to the photo's light (its
+own shade of skin is off by a factor, found at the rim); M is the soft mask; K takes differences too
+small to be motion down to nothing; Q is where the lips truly changed: there the edges that only the
+photo resolves, which belong to the old mouth, are taken out. Grain and pores stay, and outside of Q
+all detail does. Where generated and photo agree, the frame is the photo to the bit, as it is
+outside the mask. Nothing is carried from frame to frame.
 """
 
 from __future__ import annotations
@@ -35,8 +35,12 @@ _SQUARENESS = 2.5
 # Grey levels (of 255) between which a difference counts as motion, and as a new mouth.
 _MOTION = (1.5, 6.0)
 _CHANGE = (10.0, 36.0)
-# Rim pixels whose difference from the plane is larger than this are moving, not off in shade.
-_ROBUST = 4.0
+# Rim pixels farther from the fitted light than this (natural logarithm) move.
+_ROBUST = 0.03
+# Light is counted from this much below black, so that noise in the dark counts little.
+_BLACK = 24.0
+_LIGHT = np.log(np.arange(256, dtype=np.float32) + np.float32(_BLACK))
+_LARGEST_GAIN = 0.7
 # Detail of the photo stronger than this (grey levels) is an edge, weaker is grain.
 _GRAIN = 10.0
 _LARGEST_ENLARGEMENT = 4
@@ -94,6 +98,7 @@ class Compositor:
         rim = self._mask < 0.25
         y, x = (np.nonzero(rim)[axis] / (size / 2) - 1 for axis in (0, 1))
         self._rim = rim
+        self._rim_light = _LIGHT[self.identity[rim]]
         self._rim_plane = np.stack([np.ones_like(x), x, y], axis=1).astype(np.float32)
         at = (np.arange(size, dtype=np.float32) / np.float32(size / 2)) - 1
         self._plane = np.stack(np.broadcast_arrays(1, at[None, :], at[:, None]), -1)
@@ -111,8 +116,7 @@ class Compositor:
             )
         left, top, right, bottom = self._box
         frame = self.picture.copy()
-        difference = lips.astype(np.float32) - self._crop
-        difference -= self._shade(difference)
+        difference = self._matched(lips) - self._crop
         largest = np.abs(difference).max(axis=2)
         strength = np.asarray(cv2.GaussianBlur(largest, (0, 0), 1.0), np.float32)
         motion = self._mask * _smoothstep(strength, *_MOTION)
@@ -124,12 +128,14 @@ class Compositor:
         patch[:] = cv2.add(patch, moved, dtype=cv2.CV_8U)
         return frame
 
-    def _shade(self, difference: FloatArray) -> FloatArray:
-        """The plane (in x and y, one a channel) under `difference` at the mask's rim.
+    def _matched(self, lips: Image) -> FloatArray:
+        """The lips in the photo's light: at the mask's rim they then look as the photo does.
 
-        Weighted least squares, once more with the pixels that move weighted down.
+        The model's shade is off by a factor a channel that varies over the crop like a tilted
+        plane. A factor, not a sum, because black must stay black in an open mouth. Weighted least
+        squares in the logarithm, with the pixels that move weighted down.
         """
-        values = difference[self._rim]
+        values = self._rim_light - _LIGHT[lips[self._rim]]
         weight = np.ones(len(values), np.float32)
         for _ in range(3):
             weighted = self._rim_plane * weight[:, None]
@@ -137,7 +143,9 @@ class Compositor:
             factors = np.linalg.solve(normal, weighted.T @ values)
             off = np.abs(values - self._rim_plane @ factors).max(axis=1)
             weight = 1 / (1 + np.square(off / np.float32(_ROBUST)))
-        return np.asarray(self._plane @ factors, np.float32)
+        gain = np.exp(np.clip(self._plane @ factors, -_LARGEST_GAIN, _LARGEST_GAIN))
+        lit = (lips.astype(np.float32) + np.float32(_BLACK)) * gain - np.float32(_BLACK)
+        return np.asarray(lit, np.float32)
 
     def _place(self, matrix: Floats, size: int) -> None:
         """Find the box of the picture that the mask touches and the way from crop to box."""
