@@ -1,0 +1,85 @@
+"""A run becomes a model folder that runs the same without torch."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from synthetic_shards import write_shards  # noqa: E402
+from test_trainer import CPU, tiny  # noqa: E402
+
+from lipglance.errors import InputError  # noqa: E402
+from lipglance.export import TOLERANCE, disagreement, export_model, read_generator  # noqa: E402
+from lipglance.models import find_model, load_model, read_info  # noqa: E402
+from lipglance.trainer import train  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    train(tiny(), [write_shards(folder / "shards", clips=4)], folder / "run", CPU)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    facts = folder / "facts.json"
+    said = {"description": "tiny", "trained_on": "drawings", "licence": "none", "more": 1}
+    facts.write_text(json.dumps(said))
+    return export_model(run, folder / "tiny", facts)
+
+
+def test_folder_says_what_it_is(exported):
+    info = read_info(exported)
+    assert (info.name, info.kind, info.steps, info.width) == ("tiny", "lmgg", 4, 4)
+    assert info.trained_on == "drawings"
+    assert info.extra["more"] == 1
+    assert info.extra["training"]["batch"] == 2
+    assert {p.name for p in exported.iterdir()} == {
+        "model.json",
+        "model.onnx",
+        "model.safetensors",
+    }
+
+
+def test_torch_and_onnx_agree(exported):
+    assert disagreement(read_generator(exported), exported / "model.onnx", seed=3) < TOLERANCE
+
+
+def test_shipped_weights_agree_in_torch_and_onnx():
+    folder = find_model("lmgg")
+    assert disagreement(read_generator(folder), folder / "model.onnx", seed=1) < TOLERANCE
+
+
+def test_exported_model_speaks(exported):
+    model = load_model(exported)
+    session = model.start(np.full((64, 64, 3), 128, np.uint8))
+    sound = np.zeros(16000, np.float32)
+    frames = [session.feed(sound), session.finish()]
+    assert sum(len(part) for part in frames) == 25
+
+
+def test_existing_folder_needs_force_and_keeps_its_card(run, exported):
+    with pytest.raises(InputError, match="--force"):
+        export_model(run, exported)
+    (exported / "CARD.md").write_text("card")
+    export_model(run, exported, force=True)
+    assert (exported / "CARD.md").read_text() == "card"
+    (exported / "CARD.md").unlink()
+
+
+def test_bad_facts_leave_nothing(run, tmp_path):
+    facts = tmp_path / "facts.json"
+    facts.write_text('{"description": "x"}')
+    with pytest.raises(InputError, match="trained_on, licence"):
+        export_model(run, tmp_path / "model", facts)
+    assert not (tmp_path / "model").exists()
+
+
+def test_no_model_no_generator(tmp_path):
+    with pytest.raises(InputError, match="no lmgg model"):
+        read_generator(tmp_path)
