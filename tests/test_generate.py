@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from generated import speech_like, write_sound, write_video
 from lipglance import generate as generate_module
 from lipglance.errors import InputError
-from lipglance.face import Landmarks
+from lipglance.face import FaceFinder, Landmarks
 from lipglance.geometry import apply
 from lipglance.media import iter_video, read_audio, read_image
 from lipglance.models import load_model
@@ -133,6 +134,25 @@ def test_of_several_faces_the_largest_speaks_unless_another_is_asked_for(model, 
     for wrong in (2, -1):
         with pytest.raises(InputError, match="shows 2 faces; there is no face"):
             open_portrait(two, model.crop, face_index=wrong)
+
+
+def test_a_large_false_alarm_is_not_taken_for_the_largest_face(model, astronaut, monkeypatch):
+    real = FaceFinder.landmarks
+
+    def landmarks(finder, image, face):
+        marks = real(finder, image, face)
+        return marks if face.box[0] > 170 else replace(marks, score=0.9)
+
+    monkeypatch.setattr(FaceFinder, "landmarks", landmarks)
+    small = cv2.resize(astronaut, (170, 170), interpolation=cv2.INTER_AREA)
+    two = np.full((256, 426, 3), 128, np.uint8)
+    two[:, :256] = astronaut
+    two[40:210, 256:] = small
+    portrait = open_portrait(two, model.crop)
+    assert portrait.faces == 1
+    assert portrait.box[0] > 256
+    # Alone, an uncertain face is better than none.
+    assert open_portrait(astronaut, model.crop).faces == 1
 
 
 def test_large_photos_are_scaled_down_and_it_is_said(model, astronaut):

@@ -26,6 +26,8 @@ MIN_FACE = 48
 #: Faces turned farther aside than this many degrees show half a mouth. The models learn frontal
 #: ones; the estimate is good to some 10 degrees.
 MAX_YAW = 45.0
+# Beside a face this certain (0..1) less certain ones do not count.
+_SURE = 0.95
 #: A video's usable frame is looked for this far; about 10 s.
 MAX_FRAMES = 250
 
@@ -162,20 +164,21 @@ def _choose(
 ) -> Portrait:
     height, width = picture.shape[:2]
     finder = face_finder()
-    faces = finder.detect(picture, thorough=thorough)
+    found = finder.detect(picture, thorough=thorough)
+    faces = _surest([finder.landmarks(picture, face) for face in found])
     if not faces:
         raise NoFaceError(
             f"no face in {name} ({width}x{height} px); expected one seen from the front; of a "
             "picture of a mouth alone make --view lips"
         )
     if face_index is None:
-        face_index = max(range(len(faces)), key=lambda k: faces[k].size)
+        face_index = max(range(len(faces)), key=lambda k: _longer_side(faces[k].face))
     if not 0 <= face_index < len(faces):
         raise InputError(
             f"{name} shows {len(faces)} face{'s' * (len(faces) > 1)}; there is no face "
             f"{face_index + 1}; choose 1 to {len(faces)}, counted from the left"
         )
-    marks = finder.landmarks(picture, faces[face_index])
+    marks = faces[face_index]
     _check_usable(marks, name)
     return Portrait(
         picture,
@@ -185,6 +188,15 @@ def _choose(
         box=marks.face,
         yaw=marks.yaw,
     )
+
+
+def _surest(faces: list[Landmarks]) -> list[Landmarks]:
+    """The faces without those that are much less certain than the best: folds of cloth, mostly.
+
+    A large false alarm would otherwise be taken for the largest face.
+    """
+    best = max((face.score for face in faces), default=0.0)
+    return [face for face in faces if face.score >= _SURE or best < _SURE]
 
 
 def _check_usable(marks: Landmarks, name: str) -> None:
