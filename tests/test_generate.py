@@ -152,7 +152,7 @@ def test_a_large_false_alarm_is_not_taken_for_the_largest_face(model, astronaut,
     assert portrait.faces == 1
     assert portrait.box[0] > 256
     # Alone, an uncertain face is better than none.
-    assert open_portrait(astronaut, model.crop).faces == 1
+    assert open_portrait(astronaut, model.crop).box is not None
 
 
 def test_large_photos_are_scaled_down_and_it_is_said(model, astronaut):

@@ -42,7 +42,7 @@ _BLACK = 24.0
 _LIGHT = np.log(np.arange(256, dtype=np.float32) + np.float32(_BLACK))
 _LARGEST_GAIN = 0.7
 # Detail of the photo stronger than this (grey levels) is an edge, weaker is grain.
-_GRAIN = 10.0
+_GRAIN = 7.0
 _LARGEST_ENLARGEMENT = 4
 
 
@@ -77,7 +77,7 @@ def _edges(detail: FloatArray, scale: float) -> FloatArray:
     scale: px of the picture to one of the crop.
     """
     power = cv2.GaussianBlur(np.square(detail).max(axis=2), (0, 0), max(0.6 * scale, 0.5))
-    share = power / (power + np.float32(_GRAIN**2))
+    share = power**2 / (power**2 + np.float32(_GRAIN**4))
     return np.asarray(detail * share[..., None], np.float32)
 
 
