@@ -9,6 +9,7 @@ import pytest
 
 from generated import speech_like, write_sound, write_video
 from lipglance import generate as generate_module
+from lipglance.crop import CropConfig
 from lipglance.errors import InputError
 from lipglance.face import FaceFinder, Landmarks
 from lipglance.geometry import apply
@@ -235,3 +236,16 @@ def test_what_is_no_face_is_told(model, face, options, told):
 def test_speech_is_checked_before_any_work(model, astronaut):
     with pytest.raises(InputError, match="10 samples"):
         model.generate(astronaut, (np.zeros(10, np.float32), RATE))
+
+
+def test_a_patch_that_only_looks_like_a_large_face_is_not_chosen():
+    """The astronaut's suit, enlarged, passes for a face larger than hers."""
+    picture = np.full((1440, 1920, 3), 90, np.uint8)
+    picture[:, 240:1680] = cv2.resize(read_image(FACE), (1440, 1440), interpolation=cv2.INTER_CUBIC)
+    found = FaceFinder().detect(picture)
+    portrait = open_portrait(picture, CropConfig())
+    assert portrait.box is not None
+    left, top, right, bottom = portrait.box
+    assert len(found) > 1
+    assert 180 / 512 < ((left + right) / 2 - 240) / 1440 < 270 / 512
+    assert (top + bottom) / 2 / 1440 < 200 / 512
