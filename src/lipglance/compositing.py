@@ -7,11 +7,11 @@ show a soft disc in a sharp face. So what is brought to the photo is not the cro
     frame = photo + up(M * K * r) - up(M * Q) * edges(photo - up(photo's crop))
 
 r is generated minus photo's crop, after the generated one is brought to the photo's light (its
-own shade of skin is off by a factor, found at the rim); M is the soft mask; K takes differences too
-small to be motion down to nothing; Q is where the lips truly changed: there the edges that only the
-photo resolves, which belong to the old mouth, are taken out. Grain and pores stay, and outside of Q
-all detail does. Where generated and photo agree, the frame is the photo to the bit, as it is
-outside the mask. Nothing is carried from frame to frame.
+own shade of skin is off by a factor, found at the rim) and to its broad tint; M is the soft mask; K
+takes differences too small to be motion down to nothing; Q is where the lips truly changed: there
+the edges that only the photo resolves, which belong to the old mouth, are taken out. Grain and
+pores stay, and outside of Q all detail does. Where generated and photo agree, the frame is the
+photo to the bit, as it is outside the mask. Nothing is carried from frame to frame.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ _ROBUST = 0.03
 _BLACK = 24.0
 _LIGHT = np.log(np.arange(256, dtype=np.float32) + np.float32(_BLACK))
 _LARGEST_GAIN = 0.7
+# Brightness of RGB (BT.601); changes of tint wider than this part of the crop, and how much of
+# them is taken out.
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_BROAD = 0.1
+_TINT = 0.75
 # Detail of the photo stronger than this (grey levels) is an edge, weaker is grain.
 _GRAIN = 7.0
 _LARGEST_ENLARGEMENT = 4
@@ -116,7 +121,7 @@ class Compositor:
             )
         left, top, right, bottom = self._box
         frame = self.picture.copy()
-        difference = self._matched(lips) - self._crop
+        difference = self._tinted(self._matched(lips) - self._crop)
         largest = np.abs(difference).max(axis=2)
         strength = np.asarray(cv2.GaussianBlur(largest, (0, 0), 1.0), np.float32)
         motion = self._mask * _smoothstep(strength, *_MOTION)
@@ -146,6 +151,21 @@ class Compositor:
         gain = np.exp(np.clip(self._plane @ factors, -_LARGEST_GAIN, _LARGEST_GAIN))
         lit = (lips.astype(np.float32) + np.float32(_BLACK)) * gain - np.float32(_BLACK)
         return np.asarray(lit, np.float32)
+
+    def _tinted(self, difference: FloatArray) -> FloatArray:
+        """`difference` with most of its broad changes of tint, not of brightness, taken out.
+
+        Skin, lips and the dark of a mouth have much the same tint in the photo's light, and the
+        photo knows it better than the model does. Teeth are small enough to keep theirs.
+        """
+        light = difference @ _LUMA
+        tint = difference - light[..., None]
+        # What is broad needs few px: a sixteenth of the work.
+        size = len(difference)
+        few = cv2.resize(tint, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
+        few = cv2.GaussianBlur(few, (0, 0), _BROAD * size / 4)
+        broad = cv2.resize(few, (size, size), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(difference - np.float32(_TINT) * broad, np.float32)
 
     def _place(self, matrix: Floats, size: int) -> None:
         """Find the box of the picture that the mask touches and the way from crop to box."""
