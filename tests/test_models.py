@@ -8,7 +8,7 @@ from lipglance.audio import AudioConfig
 from lipglance.crop import CropConfig
 from lipglance.errors import InputError
 from lipglance.models import ModelInfo, available, load_model, read_info
-from lipglance.runtime import open_network
+from lipglance.runtime import hardware, open_network
 from processes import run_python
 from toy_model import write_toy_model
 
@@ -113,6 +113,12 @@ def test_engines_and_threads_are_checked(tmp_path):
         open_network(path, threads=0)
     network = open_network(path, threads=1, engine="onnxruntime")
     assert (network.engine, network.threads) == ("onnxruntime", 1)
+
+
+def test_hardware_names_a_cpu_and_its_cores():
+    about = hardware()
+    assert about["cpu"]
+    assert about["cores"] >= 1
 
 
 def test_importing_the_package_loads_no_numbers_and_no_networks():

@@ -29,8 +29,9 @@ from lipglance import __version__
 from lipglance.dlib68 import Dlib68, predictor_path
 from lipglance.errors import InputError
 from lipglance.measure import PROTOCOL, VIEWS, measure_clip
-from lipglance.results import about_data, hardware, markdown, summarise, tables
+from lipglance.results import about_data, markdown, summarise, tables
 from lipglance.rows import Clip, Row, describe_row, make_row
+from lipglance.runtime import hardware
 from lipglance.shard_index import write_text
 from lipglance.shards import Sample, ShardDataset
 

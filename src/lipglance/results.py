@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -49,19 +47,6 @@ def about_data(roots: Sequence[Path], samples: Sequence[Sample]) -> dict[str, An
         "sha256": digest.hexdigest(),
         "corpora": corpora,
     }
-
-
-def hardware() -> dict[str, Any]:
-    """Name of the CPU and how many cores this process may use."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next(
-            (x.partition(":")[2].strip() for x in lines if x.startswith("model name")), name
-        )
-    affinity = getattr(os, "sched_getaffinity", None)
-    return {"cpu": name, "cores": len(affinity(0)) if affinity else os.cpu_count()}
 
 
 def summarise(clips: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
