@@ -26,10 +26,8 @@ MIN_FACE = 48
 #: Faces turned farther aside than this many degrees show half a mouth. The models learn frontal
 #: ones; the estimate is good to some 10 degrees.
 MAX_YAW = 45.0
-#: Presence by the mesh, 0 to 1, from which a find is a face beyond doubt. Where one is, finds below
-#: do not count; where none is (a drawing, a dark photo), all do.
-SURE = 0.8
-# Beside a face this certain (0..1) less certain ones do not count.
+# Beside a face this certain by the mesh (0..1) less certain ones do not count; where none is (a
+# drawing, a dark photo), all do.
 _SURE = 0.95
 #: A video's usable frame is looked for this far; about 10 s.
 MAX_FRAMES = 250
