@@ -19,6 +19,19 @@ def test_bounds():
     assert correlation_loss(x, y) == pytest.approx(1.0, abs=1e-6)
 
 
+def test_two_constants_are_correlated_only_uncentred():
+    a, b = torch.full((1, 5), 2.0), torch.full((1, 5), 3.0)
+    assert correlation_loss(a, b) == pytest.approx(0.0, abs=1e-6)
+    assert correlation_loss(a, b, centred=True) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_centred_is_pearson():
+    a, b = torch.randn(4, 15), torch.randn(4, 15)
+    r = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(a, b, strict=True)]
+    expected = 1 - torch.stack(r).mean()
+    torch.testing.assert_close(correlation_loss(a, b, centred=True), expected)
+
+
 @pytest.mark.parametrize("derivative", [True, False])
 def test_encoders_give_fifteen_numbers(derivative):
     audio = AudioDerivativeEncoder(32, 16, derivative=derivative)

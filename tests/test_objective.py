@@ -81,6 +81,11 @@ def test_two_stream_discriminator_sees_no_mismatched_pairs():
     assert "discriminator/mismatched" not in part.step([random_batch()], 0)
 
 
+def test_square_error_is_a_switch():
+    assert "square" not in learner(tiny(**ALL)).step([random_batch()], 0)
+    assert "square" in learner(tiny(**ALL, square=2)).step([random_batch()], 0)
+
+
 def test_terms_can_start_late():
     part = learner(tiny(**ALL, adversarial_start=2, correlation_start=1))
     assert "adversarial" not in part.step([random_batch()], 0)

@@ -38,7 +38,11 @@ class LossConfig:
         pixel: L1 between generated and real frames in [-1, 1].
         perceptual: mean squared error of autoencoder features.
         correlation: audio-visual correlation loss.
+        square: mean squared error beside L1: L1's best guess of an uncertain mouth is its most
+            common state, closed; the square's is the mean.
         derivative: correlate the audio's derivative (True) or the audio itself.
+        centred: take each vector's mean over time out first (Pearson instead of cosine), so that
+            two constants do not count as correlated.
         adversarial: the generator's adversarial loss.
         flow_stream: the discriminator watches optical flow.
         audio_stream: the discriminator listens, and is shown mismatched pairs.
@@ -50,6 +54,8 @@ class LossConfig:
     perceptual: float = 1.0
     correlation: float = 0.5
     derivative: bool = True
+    square: float = 0.0
+    centred: bool = False
     adversarial: float = 1.0
     flow_stream: bool = True
     audio_stream: bool = True
@@ -148,8 +154,11 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
         merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.create(values))
         plain = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"config not understood: {reason}; see lipglance/config.py") from error
+        reason, key = str(error).splitlines()[0], getattr(error, "full_key", None)
+        raise InputError(
+            f"config not understood{f' at {key}' if key else ''}: {reason}; the keys and their types "
+            "are in lipglance/config.py"
+        ) from error
     assert isinstance(plain, dict)
     parts: dict[str, Any] = {str(key): value for key, value in plain.items()}
     parts["betas"] = tuple(parts["betas"])
@@ -188,6 +197,6 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainCo
     except (OmegaConfBaseException, YAMLError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"config {path} not understood: {reason}") from error
-    if not isinstance(plain, dict):
+    if not isinstance(plain, dict) or not plain:
         raise InputError(f"config {path} holds no keys; expected lines such as 'steps: 1000'")
     return from_dict({str(key): value for key, value in plain.items()})

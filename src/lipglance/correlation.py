@@ -62,6 +62,13 @@ class FlowEncoder(nn.Module):
         return encoded.float().mean(dim=(1, 3, 4))
 
 
-def correlation_loss(audio: Tensor, flow: Tensor) -> Tensor:
-    """Return ``1 - cos(audio, flow)``, averaged over the batch; both ``(B, T-1)``."""
+def correlation_loss(audio: Tensor, flow: Tensor, *, centred: bool = False) -> Tensor:
+    """Return ``1 - cos(audio, flow)``, averaged over the batch; both ``(B, T-1)``.
+
+    The authors' cosine is 1 for any two constant vectors, and that is what the encoders learn to
+    give; ``centred`` takes the means over time out first, which makes it Pearson's r.
+    """
+    if centred:
+        audio = audio - audio.mean(dim=1, keepdim=True)
+        flow = flow - flow.mean(dim=1, keepdim=True)
     return 1.0 - F.cosine_similarity(audio, flow, dim=1).mean()

@@ -219,6 +219,9 @@ class Learner:
         seen: dict[str, Tensor] = {}
         seen["pixel"] = F.l1_loss(fake, batch.video)
         total = total + loss.pixel * seen["pixel"]
+        if loss.square:
+            seen["square"] = F.mse_loss(fake, batch.video)
+            total = total + loss.square * seen["square"]
         if loss.perceptual:
             with torch.no_grad():
                 wanted = self.autoencoder.features(as_images(batch.video))
@@ -232,8 +235,10 @@ class Learner:
                 seen["_flow"] = video_flow(batch.video)
         if correlation and fake_flow is not None:
             spoken = self.audio_encoder(heard)
-            seen["correlation/real"] = correlation_loss(spoken, self.flow_encoder(seen["_flow"]))
-            seen["correlation/fake"] = correlation_loss(spoken, self.flow_encoder(fake_flow))
+            for name, flow in (("real", seen["_flow"]), ("fake", fake_flow)):
+                seen[f"correlation/{name}"] = correlation_loss(
+                    spoken, self.flow_encoder(flow), centred=loss.centred
+                )
             total = total + loss.correlation * (seen["correlation/real"] + seen["correlation/fake"])
         if adversarial:
             mel = batch.mel if loss.audio_stream else None
