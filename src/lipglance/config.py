@@ -156,7 +156,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
     except OmegaConfBaseException as error:
         reason, key = str(error).splitlines()[0], getattr(error, "full_key", None)
         raise InputError(
-            f"config not understood{f' at {key}' if key else ''}: {reason}; the keys and their types "
+            f"config not understood{f' at {key}' if key else ''}: {reason}; keys and types "
             "are in lipglance/config.py"
         ) from error
     assert isinstance(plain, dict)
