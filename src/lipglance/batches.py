@@ -20,10 +20,9 @@ from torch.nn import functional as F
 from .audio import AudioConfig, log_mel
 from .config import DataConfig
 from .errors import InputError
+from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, MOUTH_LEFT, MOUTH_RIGHT
 from .shards import ShardDataset
 
-UPPER, LOWER, LEFT, RIGHT = 13, 14, 61, 291
-"""Mesh points: inner lips' middle, and the corners of the mouth."""
 TOP, BOTTOM = 0, 17
 """Mesh points: outer lips' middle."""
 SHAPE = 4
@@ -108,8 +107,8 @@ class BatchSource:
             return clip
         sample = self.samples[index]
         points = sample.landmarks()
-        gap = np.linalg.norm(points[:, UPPER] - points[:, LOWER], axis=1)
-        mouth = np.linalg.norm(points[:, LEFT] - points[:, RIGHT], axis=1)
+        gap = np.linalg.norm(points[:, INNER_LIP_TOP] - points[:, INNER_LIP_BOTTOM], axis=1)
+        mouth = np.linalg.norm(points[:, MOUTH_LEFT] - points[:, MOUTH_RIGHT], axis=1)
         frames = sample.crops()
         clip = _Clip(
             frames,
@@ -190,8 +189,8 @@ def mouth_shape(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
     Each number is in mouth widths, less the clip's median; 0 where there is no face.
     """
-    tall = [np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in
-            ((UPPER, LOWER), (TOP, BOTTOM), (LEFT, RIGHT))]  # fmt: skip
+    pairs = ((INNER_LIP_TOP, INNER_LIP_BOTTOM), (TOP, BOTTOM), (MOUTH_LEFT, MOUTH_RIGHT))
+    tall = [np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in pairs]
     shape = np.stack([*tall, points[:, BOTTOM, 1]], axis=1)
     if np.isfinite(shape).any():
         shape = (shape - np.nanmedian(shape, axis=0)) / max(float(np.nanmedian(shape[:, 2])), 1e-3)

@@ -7,7 +7,6 @@ one: half the size, and onnxruntime widens them once at load, so speed is that o
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -27,19 +26,17 @@ from .generator import Generator
 from .models import ModelInfo
 from .trainer import read_checkpoint
 
-log = logging.getLogger("lipglance")
-
 TOLERANCE = 4 / 255
 """Largest difference of one output value, in [-1, 1], that storing as fp16 may make."""
 
 FACTS = ("description", "trained_on", "licence")
 
 
-def load_generator(state: dict[str, Any], *, average: bool = True) -> tuple[Generator, TrainConfig]:
-    """Return the generator of a checkpoint's state (by default its running average)."""
+def load_generator(state: dict[str, Any]) -> tuple[Generator, TrainConfig]:
+    """Return the running average of the generator of a checkpoint's state, and its config."""
     config = from_dict(state["config"])
     generator = Generator(config.generator)
-    generator.load_state_dict(state["networks"]["average" if average else "generator"])
+    generator.load_state_dict(state["networks"]["average"])
     return generator.eval(), config
 
 

@@ -22,6 +22,8 @@ from .discriminator import Discriminator
 from .flow import video_flow
 from .generator import Generator, ShapeHead, warm_start
 
+AUDIO_LESSON_RATE = 2e-3
+
 Reduce = Callable[[Iterable[nn.Parameter]], None]
 """Averages gradients over processes; does nothing when there is one."""
 
@@ -92,7 +94,8 @@ class Learner:
             ),
             "autoencoder": torch.optim.Adam(self.autoencoder.parameters(), config.autoencoder.rate),
             "audio_lesson": torch.optim.Adam(
-                [*self.generator.audio.parameters(), *self.shape_head.parameters()], 2e-3
+                [*self.generator.audio.parameters(), *self.shape_head.parameters()],
+                AUDIO_LESSON_RATE,
             ),
             "latent_lesson": torch.optim.Adam(self.generator.parameters(), config.latent_rate),
         }
@@ -147,7 +150,7 @@ class Learner:
 
     def audio_lesson(self, mel: Tensor, shape: Tensor, step: int) -> dict[str, float]:
         """Teach the audio encoder to tell the mouth's shape ``(B, T, SHAPE)`` from log-mel."""
-        self._fade("audio_lesson", 2e-3, step, self.config.audio_lesson)
+        self._fade("audio_lesson", AUDIO_LESSON_RATE, step, self.config.audio_lesson)
         told = self.shape_head(self.generator.audio(mel))
         loss = (told - shape).square().mean() / shape.square().mean()
         parameters = [*self.generator.audio.parameters(), *self.shape_head.parameters()]
@@ -162,9 +165,7 @@ class Learner:
             wanted = self.autoencoder.features(as_images(batch.video))
         got = self._latent(batch.mel, batch.identity)
         loss = feature_error(got, wanted)
-        parameters = list(self.generator.parameters())
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._apply("latent_lesson", parameters, self.config.clip)
+        self._update("latent_lesson", self.generator.parameters(), loss, self.config.clip)
         return {"latent_lesson/perceptual": float(loss.detach())}
 
     def begin(self) -> None:
@@ -188,11 +189,13 @@ class Learner:
         self.autoencoder.eval().requires_grad_(False)
         self.discriminator.requires_grad_(False)
         terms: dict[str, float] = {}
-        made: list[tuple[Batch, Tensor, Tensor | None]] = []
+        made: list[tuple[Batch, Tensor, Tensor | None, Tensor | None]] = []
         for batch in batches:
             fake, total, seen = self._generator_loss(batch, adversarial, correlation)
             (total / len(batches)).backward()  # type: ignore[no-untyped-call]
-            made.append((batch, fake.detach(), seen.pop("_flow", None)))
+            flows = (seen.pop(name, None) for name in ("_flow", "_fake_flow"))
+            real_flow, fake_flow = (None if flow is None else flow.detach() for flow in flows)
+            made.append((batch, fake.detach(), real_flow, fake_flow))
             for name, value in seen.items():
                 terms[name] = terms.get(name, 0.0) + float(value.detach()) / len(batches)
         self._apply("generator", self.generator.parameters(), self.config.clip)
@@ -202,8 +205,8 @@ class Learner:
         self._follow()
         if adversarial:
             self.discriminator.requires_grad_(True)
-            for batch, fake, real_flow in made:
-                for name, value in self._discriminator_loss(batch, fake, real_flow).items():
+            for pair in made:
+                for name, value in self._discriminator_loss(*pair).items():
                     if name == "discriminator":
                         (value / len(batches)).backward()  # type: ignore[no-untyped-call]
                     terms[name] = terms.get(name, 0.0) + float(value.detach()) / len(batches)
@@ -230,7 +233,7 @@ class Learner:
             total = total + loss.perceptual * seen["perceptual"]
         fake_flow = None
         if correlation or (adversarial and loss.flow_stream):
-            fake_flow = video_flow(fake)
+            fake_flow = seen["_fake_flow"] = video_flow(fake)
             with torch.no_grad():
                 seen["_flow"] = video_flow(batch.video)
         if correlation and fake_flow is not None:
@@ -248,12 +251,12 @@ class Learner:
         return fake, total, seen
 
     def _discriminator_loss(
-        self, batch: Batch, fake: Tensor, real_flow: Tensor | None
+        self, batch: Batch, fake: Tensor, real_flow: Tensor | None, fake_flow: Tensor | None
     ) -> dict[str, Tensor]:
         loss = self.config.loss
-        with torch.no_grad():
-            fake_flow = video_flow(fake) if loss.flow_stream else None
-        real = self.discriminator.look(batch.video, real_flow if loss.flow_stream else None)
+        if not loss.flow_stream:
+            real_flow = fake_flow = None
+        real = self.discriminator.look(batch.video, real_flow)
         made = self.discriminator.look(fake, fake_flow)
         mel = batch.mel if loss.audio_stream else None
         out = {
@@ -288,9 +291,11 @@ class Learner:
         for group in self.optimizers[name].param_groups:
             group["lr"] = rate * factor
 
-    def _update(self, name: str, parameters: Iterable[nn.Parameter], loss: Tensor) -> None:
+    def _update(
+        self, name: str, parameters: Iterable[nn.Parameter], loss: Tensor, clip: float = 0.0
+    ) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
-        self._apply(name, parameters)
+        self._apply(name, parameters, clip)
 
     def _apply(self, name: str, parameters: Iterable[nn.Parameter], clip: float = 0.0) -> None:
         parameters = list(parameters)

@@ -26,6 +26,7 @@ from .batches import Batch, BatchSource
 from .config import TrainConfig, from_dict, to_dict
 from .errors import InputError
 from .objective import Learner
+from .runtime import hardware
 from .validation import Validation
 
 log = logging.getLogger("lipglance")
@@ -71,12 +72,7 @@ def hardware_name(device: torch.device) -> str:
     """Return the GPU's name, or the CPU's with its cores."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    model = "CPU"
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else model
-    return f"{model}, {torch.get_num_threads()} threads"
+    return f"{hardware()['cpu']}, {torch.get_num_threads()} threads"
 
 
 def train(
