@@ -8,7 +8,7 @@ import numpy as np
 
 from lipglance.crop import CropConfig
 from lipglance.geometry import apply, square_matrix
-from lipglance.shards import ShardWriter
+from lipglance.shard_writer import ShardWriter
 
 CROP = CropConfig(size=64)
 WIDTH, HEIGHT = 160, 128

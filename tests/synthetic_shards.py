@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lipglance.shards import ShardWriter
+from lipglance.shard_writer import ShardWriter
 
 
 def draw_clip(seed: int, frames: int = 40, size: int = 64):

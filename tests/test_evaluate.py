@@ -10,7 +10,7 @@ from fake_clips import DrawnDetector, add_clip, drawn_shard, opened_face, track
 from lipglance import evaluate as job
 from lipglance import measure
 from lipglance.errors import InputError
-from lipglance.shards import ShardWriter
+from lipglance.shard_writer import ShardWriter
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from lipglance.errors import InputError
 from lipglance.geometry import apply, crop_image, invert, square_matrix
 from lipglance.metrics import opening
 from lipglance.rows import Clip, Pasted, Real, Row, Still
-from lipglance.shards import ShardDataset, ShardWriter
+from lipglance.shard_writer import ShardWriter
+from lipglance.shards import ShardDataset
 
 FRAMES = 20
 

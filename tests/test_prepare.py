@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 from lipglance import cutting
 from lipglance import prepare as preparing
+from lipglance.cli_prepare import prepare_command
 from lipglance.errors import InputError
 from lipglance.geometry import apply, crop_image, invert
 from lipglance.media import iter_video
-from lipglance.prepare import prepare, prepare_command
+from lipglance.prepare import prepare
 from lipglance.shards import ShardDataset
 from talking import loudness, write_talking
 
@@ -288,7 +289,7 @@ def test_resumes_where_it_was(tmp_path, grid):
 
 
 def run_command(*arguments: object) -> subprocess.Popen[bytes]:
-    code = "import sys, typer; from lipglance.prepare import prepare_command as p; typer.run(p)"
+    code = "import sys, typer; from lipglance.cli_prepare import prepare_command as p; typer.run(p)"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": "src"}, cwd=ROOT)
 

@@ -10,7 +10,8 @@ import webdataset
 
 from lipglance.errors import InputError
 from lipglance.shard_index import read_index
-from lipglance.shards import ShardDataset, ShardWriter
+from lipglance.shard_writer import ShardWriter
+from lipglance.shards import ShardDataset
 
 
 def arrays(frames=20, size=64, seed=0):

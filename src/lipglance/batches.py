@@ -34,16 +34,20 @@ CLOSED = 0.06
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch: ``video (B,3,T,S,S)`` and ``identity (B,3,S,S)`` in [-1, 1], log-mels."""
+    """One batch: ``video (B,3,T,S,S)`` and ``identity (B,3,S,S)`` in [-1, 1], log-mels.
+
+    ``shape (B,T,SHAPE)`` is the mouth's in each frame of the video, as of :func:`mouth_shape`.
+    """
 
     video: Tensor
     identity: Tensor
     mel: Tensor
     other_mel: Tensor
+    shape: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
-        parts = (self.video, self.identity, self.mel, self.other_mel)
+        parts = (self.video, self.identity, self.mel, self.other_mel, self.shape)
         return Batch(*(part.to(device, non_blocking=True) for part in parts))
 
 
@@ -147,12 +151,14 @@ class BatchSource:
                 stranger, int(rng.integers(len(stranger.frames) - self.frames + 1))
             )[1]
         mel = vary_audio(mel, self.data, rng)
+        shape = clip.shape[start : start + self.frames]
         if rng.random() < self.data.silence:
             closed = int(np.argmin(clip.opening))
             if clip.opening[closed] < CLOSED:
                 video = np.repeat(clip.frames[closed : closed + 1], self.frames, axis=0)
                 mel = hush(mel.shape, rng)
-        return video, identity, mel, vary_audio(other, self.data, rng)
+                shape = np.repeat(clip.shape[closed : closed + 1], self.frames, axis=0)
+        return video, identity, mel, vary_audio(other, self.data, rng), shape
 
     def spoken(self, seed: int, step: int, size: int, rank: int = 0) -> tuple[Tensor, Tensor]:
         """Return log-mel ``(B, 1, 4T, 128)`` and the mouth shapes ``(B, T, SHAPE)`` with it."""
@@ -169,7 +175,7 @@ class BatchSource:
         """Return the batch of a step: always the same for the same arguments."""
         seeds = [(seed, step, rank, item) for item in range(size)]
         drawn = list(self._threads.map(self._draw, seeds))
-        video, identity, mel, other = (np.stack(part) for part in zip(*drawn, strict=True))
+        video, identity, mel, other, shape = (np.stack(part) for part in zip(*drawn, strict=True))
         shown = torch.from_numpy(np.concatenate([video, identity[:, None]], axis=1))
         shown = shown.permute(0, 4, 1, 2, 3).float().div_(127.5).sub_(1.0)
         shown = vary_picture(shown, self.data, np.random.default_rng((seed, step, rank)))
@@ -178,6 +184,7 @@ class BatchSource:
             shown[:, :, -1].contiguous(),
             torch.from_numpy(mel.astype(np.float32))[:, None],
             torch.from_numpy(other.astype(np.float32))[:, None],
+            torch.from_numpy(shape.astype(np.float32)),
         )
 
 

@@ -37,7 +37,7 @@ COMMANDS = {
     "models": Subcommand("lipglance.cli_models:models_command", "List the models installed."),
     "bench": Subcommand("lipglance.bench:bench_command", "Time each stage and the whole job."),
     "prepare": Subcommand(
-        "lipglance.prepare:prepare_command", "Turn a corpus of talking faces into shards."
+        "lipglance.cli_prepare:prepare_command", "Turn a corpus of talking faces into shards."
     ),
     "train": Subcommand("lipglance.cli_train:train_command", "Train a model on shards."),
     "export": Subcommand("lipglance.cli_train:export_command", "Turn a run into a model folder."),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
+
+from .progress_bar import progress_bar
 
 
 def peak_memory() -> float | None:
@@ -78,27 +80,9 @@ class Report(logging.Handler):
         elif not self.quiet:
             print(text)
 
-    @contextmanager
-    def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def progress(
+        self, what: str, total: int | None
+    ) -> AbstractContextManager[Callable[[int], None]]:
         """A bar on a terminal, nothing elsewhere; yields what is to be told how much is done."""
-        if self.quiet or self.as_json or not sys.stderr.isatty():
-            yield lambda done: None
-            return
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda done: bar.update(task, completed=done)
+        shown = not (self.quiet or self.as_json) and sys.stderr.isatty()
+        return progress_bar(what, total, shown=shown)

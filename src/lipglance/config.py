@@ -55,6 +55,7 @@ class LossConfig:
     correlation: float = 0.5
     derivative: bool = True
     square: float = 0.0
+    mouth: float = 0.0
     centred: bool = False
     adversarial: float = 1.0
     flow_stream: bool = True
@@ -93,19 +94,21 @@ class TrainConfig:
     """One run of the trainer; stored whole in its checkpoints.
 
     Attributes:
+        kind: what is trained, a key of ``learner.KINDS``.
         decay_from: share of the steps after which the rate falls linearly to a fiftieth.
         warmup: steps over which the rate rises.
         clip: largest norm of the generator's gradient.
         warm_start: begin as the lip autoencoder, which already paints the identity; short runs
             then spend their steps on motion.
-        audio_lesson: steps in which the audio encoder first learns to tell the mouth's shape.
-        latent_lesson: steps in which audio, fusion and residual blocks first learn to give the
-            autoencoder's features of the wanted frames, without painting them (needs warm_start).
-        latent_rate: highest rate of the latent lesson.
+        painting_lesson: steps in which the generator first learns to paint single frames of a
+            mouth whose true shape it is told.
+        painting_rate: highest rate of the painting lesson.
+        audio_lesson: steps in which the audio encoder then learns to tell that shape.
         ema: decay of the running average of the generator, which is what is shipped.
     """
 
     name: str = "lmgg"
+    kind: str = "lmgg"
     seed: int = 0
     steps: int = 100_000
     batch: int = 24
@@ -116,9 +119,9 @@ class TrainConfig:
     warmup: int = 100
     clip: float = 1.0
     warm_start: bool = False
+    painting_lesson: int = 0
+    painting_rate: float = 1e-3
     audio_lesson: int = 0
-    latent_lesson: int = 0
-    latent_rate: float = 1e-3
     correlation_rate: float = 1e-4
     correlation_weight_decay: float = 5e-4
     ema: float = 0.999
@@ -133,6 +136,11 @@ class TrainConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     data: DataConfig = field(default_factory=DataConfig)
+
+    @property
+    def frames(self) -> int:
+        """Video frames of a training window."""
+        return self.generator.frames
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from lipglance.clip_source import ClipSource
 from lipglance.cutting import CutConfig, Segment, UnusableError, cut_clip
 from lipglance.errors import LipglanceError
 from lipglance.face import FaceFinder
-from lipglance.shards import ShardWriter
+from lipglance.shard_writer import ShardWriter
 
 Row = dict[str, Any]
 """What became of a clip: where it comes from, what was kept, what was dropped and why."""

@@ -23,7 +23,8 @@ from lipglance.errors import InputError
 from lipglance.face import N_POINTS, FaceFinder, Landmarks
 from lipglance.geometry import Image, apply, crop_image
 from lipglance.media import iter_audio, iter_video, video_info
-from lipglance.shards import AUDIO_PER_FRAME, AUDIO_RATE, FPS, JPEG_MAX_ROWS, ShardWriter
+from lipglance.shard_writer import JPEG_MAX_ROWS, ShardWriter
+from lipglance.shards import AUDIO_PER_FRAME, AUDIO_RATE, FPS
 
 log = logging.getLogger("lipglance")
 

@@ -11,9 +11,8 @@ import logging
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,12 +22,12 @@ from typing import Annotated, Any
 import cv2
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lipglance import __version__
 from lipglance.dlib68 import Dlib68, predictor_path
 from lipglance.errors import InputError
 from lipglance.measure import PROTOCOL, VIEWS, measure_clip
+from lipglance.progress_bar import progress_bar
 from lipglance.results import about_data, markdown, summarise, tables
 from lipglance.rows import Clip, Row, describe_row, make_row
 from lipglance.runtime import hardware
@@ -158,17 +157,18 @@ def _run(
     """Fill `records` with what is missing, each clip with all its missing rows at once."""
     missing = [(s, [m for m in models if _place(s, m) not in records]) for s in samples]
     todo = [(sample, names, view) for sample, names in missing if names]
-    with _bar(progress, len(samples), len(samples) - len(todo)) as advance:
+    done = len(samples) - len(todo)
+    with progress_bar("evaluating", len(samples), shown=progress, done=done) as tell:
         if todo:
             with partial.open("a", encoding="utf-8") as file:
-                for made in _measured(todo, min(workers, len(todo))):
+                for count, made in enumerate(_measured(todo, min(workers, len(todo))), done + 1):
                     for record in made:
                         records[record["corpus"], record["key"], record["row"]] = record
                         file.write(json.dumps(record, ensure_ascii=False) + "\n")
                         if "error" in record:
                             log.warning("%s, %s: %s", record["key"], record["row"], record["error"])
                     file.flush()
-                    advance()
+                    tell(count)
 
 
 def _measured(todo: list[tuple[Sample, list[str], str]], workers: int) -> Iterator[list[Record]]:
@@ -229,15 +229,6 @@ def _row_results(
         "groups": summarise(clips),
         "clips": [{k: v for k, v in clip.items() if k != "row"} for clip in clips],
     }
-
-
-@contextmanager
-def _bar(shown: bool, total: int, done: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr, or nothing; gives the function that counts a clip."""
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
-        task = progress.add_task("clips", total=total, completed=done)
-        yield lambda: progress.advance(task)
 
 
 def evaluate_command(

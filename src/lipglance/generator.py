@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .autoencoder import LipAutoencoder
 from .config import GeneratorConfig
 from .layers import BatchRenorm, Residual, TimeConv, conv_norm_relu, init_weights
 
@@ -134,11 +133,6 @@ class Generator(nn.Module):
         """
         return self.speak(mel, identity)[0]
 
-    def latent(self, mel: Tensor, identity: Tensor) -> Tensor:
-        """Return what the decoder paints from, ``(B*T, 4w, 16, 16)``."""
-        out: Tensor = self.decoder.residual(self.fusion(self.audio(mel), self.identity(identity)))
-        return out
-
     def speak(self, mel: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
         """Like :meth:`forward`, with the audio features ``(B, 4w, T, 16)`` as second result."""
         heard = self.audio(mel)
@@ -147,67 +141,3 @@ class Generator(nn.Module):
         out = self.decoder(fused, frames)
         video = out.view(-1, frames, *out.shape[1:]).transpose(1, 2)
         return video, heard
-
-
-class ShapeHead(nn.Module):
-    """Audio features ``(B, C, T, 16)`` -> mouth shape ``(B, T, 4)``; only for the audio lesson."""
-
-    def __init__(self, channels: int, outputs: int = 4) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv1d(channels * 16, 64, 3, padding=1), nn.ReLU(), nn.Conv1d(64, outputs, 1)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """See the class."""
-        rows = features.permute(0, 1, 3, 2).flatten(1, 2)
-        out: Tensor = self.body(rows)
-        return out.transpose(1, 2).float()
-
-
-@torch.no_grad()
-def warm_start(generator: Generator, autoencoder: LipAutoencoder, images: Tensor) -> None:
-    """Make a fresh generator paint what the trained lip autoencoder paints: the identity, still.
-
-    The autoencoder's encoder becomes the identity encoder, its residual blocks and its decoder the
-    middle time taps of the generator's; blocks it has none for, and the audio's way into the
-    picture, begin near zero. Both must have the same width.
-
-    Args:
-        generator: changed in place.
-        autoencoder: in evaluation mode.
-        images: ``(N, 3, 64, 64)`` lip crops in [-1, 1]; set the scale of the fusion's norm.
-    """
-    generator.identity.body.load_state_dict(autoencoder.encoder[:3].state_dict())
-    blocks = list(autoencoder.encoder.children())[3:]
-    for index, block in enumerate(generator.decoder.residual.children()):
-        if index < len(blocks):
-            block.load_state_dict(blocks[index].state_dict())
-        else:
-            nn.init.zeros_(block.get_parameter("body.4.weight"))
-    decoder = generator.decoder
-    for mine, theirs in (
-        (decoder.up1, autoencoder.up1),
-        (decoder.up2, autoencoder.up2),
-        (decoder.rgb, autoencoder.rgb),
-    ):
-        weight, source = (part.get_parameter("spatial.weight") for part in (mine, theirs))
-        axis = 1 if isinstance(mine.spatial, nn.ConvTranspose2d) else 0
-        outputs = source.shape[axis]
-        weight.zero_()
-        weight.narrow(axis, mine.time // 2 * outputs, outputs).copy_(source)
-    decoder.rgb.get_parameter("bias").copy_(autoencoder.rgb.get_parameter("bias"))
-    decoder.norm1.load_state_dict(autoencoder.norm1.state_dict())
-    decoder.norm2.load_state_dict(autoencoder.norm2.state_dict())
-    taps = generator.fusion.identity.get_parameter("spatial.weight")
-    channels = taps.shape[1]
-    taps.zero_()
-    middle = torch.arange(channels)
-    taps[channels + middle, middle, 1, 1] = 1.0
-    seen = autoencoder.encoder[:3](images)
-    var, mean = torch.var_mean(seen, dim=(0, 2, 3))
-    norm = next(generator.fusion.norm.children())
-    norm.get_parameter("weight").copy_((var + 1e-5).sqrt())
-    norm.get_parameter("bias").copy_(mean)
-    norm.get_buffer("running_mean").copy_(mean)
-    norm.get_buffer("running_var").copy_(var)

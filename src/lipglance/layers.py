@@ -33,6 +33,8 @@ def shifted_sum(taps: Tensor, frames: int, kernel: int) -> Tensor:
     out = split[:, :, half]
     for tap in range(kernel):
         shift = tap - half
+        if abs(shift) >= frames:
+            continue
         if shift > 0:
             out = out + F.pad(split[:, shift:, tap], (0, 0, 0, 0, 0, 0, 0, shift))
         elif shift < 0:

@@ -1,4 +1,4 @@
-"""``lipglance prepare``: a corpus made into shards by several processes, resumable.
+"""A corpus made into shards by several processes, resumable.
 
 The sorted clips of a split are dealt out in fixed lots, one lot a shard, so that the result does
 not depend on the number of processes and a finished shard never has to be looked at again.
@@ -10,28 +10,25 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import Any
 
 from lipglance.clip_source import ClipSource
-from lipglance.corpora import CORPORA, SPLITS, list_clips
+from lipglance.corpora import SPLITS, list_clips
 from lipglance.crew import Crew
 from lipglance.crop import CropConfig
 from lipglance.cutting import CutConfig
 from lipglance.errors import InputError
+from lipglance.progress_bar import progress_bar
 from lipglance.shard_index import find_shards, index_path, write_text
-from lipglance.shard_summary import shard_report, summarise, summary_table
-from lipglance.shards import AUDIO_RATE, FPS, JPEG_QUALITY, ShardWriter
+from lipglance.shard_summary import shard_report, summarise
+from lipglance.shard_writer import JPEG_QUALITY, ShardWriter
+from lipglance.shards import AUDIO_RATE, FPS
 
 try:
     import fcntl
@@ -99,62 +96,6 @@ def prepare(
     except OSError as error:
         raise InputError(f"{out}: cannot write the shards: {error}") from None
     return summary
-
-
-def prepare_command(
-    corpus: Annotated[str, typer.Argument(help=f"One of {', '.join(CORPORA)}.")],
-    root: Annotated[Path, typer.Argument(help="Folder of the corpus.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the shards.")],
-    table: Annotated[
-        Path | None,
-        typer.Option("--csv", help="For 'folder': path, dataset, speaker, utterance, split."),
-    ] = None,
-    size: Annotated[int, typer.Option(help="Side of the crops in px, a multiple of 8.")] = 64,
-    region: Annotated[str, typer.Option(help="What a crop shows: lips or face.")] = "lips",
-    half_side: Annotated[
-        float | None,
-        typer.Option(help="Half the side of a crop over the mouth's size; 0.75, for face 1."),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
-    max_seconds: Annotated[float, typer.Option(help="Longer clips are cut into parts.")] = 10.0,
-    limit: Annotated[int | None, typer.Option(help="So many clips of every split only.")] = None,
-    splits: Annotated[str | None, typer.Option(help="Splits to make, comma-separated.")] = None,
-    held_out: Annotated[
-        str | None, typer.Option(help="Speakers kept for test_unseen, comma-separated.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-) -> None:
-    """Make shards of aligned lip crops, sound and landmarks from a corpus of talking faces.
-
-    May be stopped and called again: what is done is kept. A clip that cannot be used is left out
-    and listed with the reason in SHARDS/summary.json.
-    """
-    summary = prepare(
-        corpus,
-        root,
-        out,
-        table=table,
-        size=size,
-        region=region,
-        half_side=half_side,
-        workers=workers,
-        max_seconds=max_seconds,
-        limit=limit,
-        splits=_listed(splits),
-        held_out=_listed(held_out),
-        progress=not quiet and sys.stderr.isatty(),
-    )
-    if as_json:
-        typer.echo(json.dumps(summary, indent=1, ensure_ascii=False))
-    elif not quiet:
-        Console().print(*summary_table(summary), sep="\n")
-    if not summary["samples"]:
-        raise InputError(f"{root}: none of its clips could be used; see {out / 'summary.json'}")
-
-
-def _listed(names: str | None) -> list[str] | None:
-    return None if names is None else [n for name in names.split(",") if (n := name.strip())]
 
 
 def _config(size: int, region: str, half_side: float | None, max_seconds: float) -> CutConfig:
@@ -294,9 +235,10 @@ def _make(
         shutil.rmtree(left, ignore_errors=True)
     with ExitStack() as stack:
         spool = stack.enter_context(tempfile.TemporaryDirectory(prefix=".spool-", dir=out))
-        advance = stack.enter_context(_Bar(progress, len(clips)))
+        tell = stack.enter_context(progress_bar("preparing", len(clips), shown=progress))
         crew = stack.enter_context(Crew(config, Path(spool), min(workers, len(clips))))
         results = crew.cut(clips)
+        done = 0
         for shard in shards:
             rows = []
             with ShardWriter(out / f"{shard.name}.tar") as writer:
@@ -307,29 +249,8 @@ def _make(
                         samples.unlink()
                         index_path(samples).unlink()
                     rows.append(row)
-                    advance()
+                    done += 1
+                    tell(done)
             report = {"fingerprint": shard.fingerprint, "settings": settings, "clips": rows}
             # Written last: a shard without its report is made again.
             write_text(out / f"{shard.name}.json", json.dumps(report, ensure_ascii=False))
-
-
-class _Bar:
-    """A progress bar on stderr, or nothing; hands out the function that moves it on."""
-
-    def __init__(self, shown: bool, total: int) -> None:
-        self._progress = Progress(
-            TextColumn("preparing"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not shown,
-        )
-        self._task = self._progress.add_task("clips", total=total)
-
-    def __enter__(self) -> Callable[[], None]:
-        self._progress.start()
-        return lambda: self._progress.advance(self._task)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

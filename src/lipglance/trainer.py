@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -22,12 +22,11 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from .audio import AudioConfig
-from .batches import Batch, BatchSource
+from .batches import BatchSource
 from .config import TrainConfig, from_dict, to_dict
 from .errors import InputError
-from .objective import Learner
+from .learner import Draw, make_learner
 from .runtime import hardware
-from .validation import Validation
 
 log = logging.getLogger("lipglance")
 
@@ -58,14 +57,21 @@ class RunOptions:
 
 @dataclass
 class Progress:
-    """How far a run has come."""
+    """How far a run has come: steps done of each phase by name, hours, and on what."""
 
-    autoencoder: int = 0
-    audio_lesson: int = 0
-    latent_lesson: int = 0
-    step: int = 0
+    done: dict[str, int] = field(default_factory=dict)
     hours: float = 0.0
     hardware: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the checkpoint."""
+        return {**self.done, "hours": self.hours, "hardware": self.hardware}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Progress:
+        """Take back what :meth:`to_dict` gave."""
+        done = {k: int(v) for k, v in values.items() if k not in ("hours", "hardware")}
+        return cls(done, float(values["hours"]), list(values["hardware"]))
 
 
 def hardware_name(device: torch.device) -> str:
@@ -122,18 +128,15 @@ class _Run:
         self.fabric, self.config, self.folder, self.options = fabric, config, folder, options
         self.checkpoint = folder / "last.pt"
         torch.manual_seed(config.seed)
-        self.learner = Learner(config, fabric.device, self._reduce)
-        self.progress = Progress()
+        self.learner = make_learner(config, fabric.device, self._reduce)
+        self.phases = self.learner.phases()
+        self.progress = Progress({phase.name: 0 for phase in self.phases})
         self._resume()
         torch.set_float32_matmul_precision("high")
-        self.source = BatchSource(
-            data,
-            "train",
-            config.data,
-            AudioConfig(),
-            config.generator.frames,
-            options.cache_gib,
+        source = BatchSource(
+            data, "train", config.data, AudioConfig(), config.frames, options.cache_gib
         )
+        self.draw = Draw(source, config.seed, fabric.global_rank, fabric.device)
         if fabric.is_global_zero:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -142,14 +145,14 @@ class _Run:
             text = json.dumps(to_dict(config), indent=2)
             (folder / "config.json").write_text(text + "\n")
             self.scalars = SummaryWriter(str(folder))
-            self.validation = Validation(data, config)
+            self.watch = self.learner.watch(data)
 
     def go(self) -> Path:
         """Train until the last step or the time is over."""
         started = saved = looked = ticked = time.monotonic()
         ticks = 0
         self._note_hardware()
-        while self.progress.step < self.config.steps:
+        while any(self.progress.done[phase.name] < phase.steps for phase in self.phases):
             terms, count = self._next()
             ticks += 1
             now = time.monotonic()
@@ -162,7 +165,7 @@ class _Run:
                 # After _save so that hours counts everything up to the checkpoint once.
                 if self._out_of_time(now):
                     break
-            if self.progress.step and self._due(now - looked, self.config.validate_minutes):
+            if self.progress.done["step"] and self._due(now - looked, self.config.validate_minutes):
                 self._look()
                 looked = ticked = time.monotonic()
                 ticks = 0
@@ -174,59 +177,14 @@ class _Run:
 
     def _next(self) -> tuple[dict[str, float], int]:
         """Do the next step of the first phase that is not done; return its terms and count."""
-        config, done = self.config, self.progress
-        needed = config.loss.perceptual > 0 or config.warm_start
-        phases = (
-            ("autoencoder", config.autoencoder.steps if needed else 0, self._autoencoder_step),
-            ("audio_lesson", config.audio_lesson, self._audio_lesson),
-            ("latent_lesson", config.latent_lesson, self._latent_lesson),
-            ("step", config.steps, self._step),
-        )
-        for name, steps, act in phases:
-            if getattr(done, name) < steps:
-                with self.fabric.autocast():
-                    terms = act()
-                setattr(done, name, getattr(done, name) + 1)
-                if not all(np.isfinite(value) for value in terms.values()):
-                    raise RuntimeError(f"loss not finite in {name} {getattr(done, name)}: {terms}")
-                return terms, getattr(done, name)
-        raise RuntimeError("nothing left to train")
-
-    def _draw(self, phase: int, step: int, size: int) -> Batch:
-        """Draw the batch of a phase's step: each phase has a stream of its own."""
-        seed = self.config.seed + 1_000_003 * phase
-        batch = self.source.batch(seed, step, size, self.fabric.global_rank)
-        return batch.to(self.fabric.device)
-
-    def _autoencoder_step(self) -> dict[str, float]:
-        # Four images of each clip's window: variety counts more here than neighbouring frames.
-        clips = max(1, self.config.autoencoder.batch // 4)
-        batch = self._draw(1, self.progress.autoencoder, clips)
-        return self.learner.autoencoder_step(batch, self.progress.autoencoder)
-
-    def _audio_lesson(self) -> dict[str, float]:
-        step, seed = self.progress.audio_lesson, self.config.seed + 2_000_006
-        mel, shape = self.source.spoken(seed, step, 64, self.fabric.global_rank)
-        device = self.fabric.device
-        return self.learner.audio_lesson(mel.to(device), shape.to(device), step)
-
-    def _latent_lesson(self) -> dict[str, float]:
-        step = self.progress.latent_lesson
-        batch = self._draw(3, step, self.config.batch)
-        if self.config.warm_start and not step:
-            self.learner.warm_start(batch.identity)
-        return self.learner.latent_lesson(batch, step)
-
-    def _step(self) -> dict[str, float]:
-        config, step = self.config, self.progress.step
-        size = config.batch // config.accumulate
-        parts = range(config.accumulate)
-        micro = [self._draw(0, step * config.accumulate + part, size) for part in parts]
-        if not step:
-            if config.warm_start and not config.latent_lesson:
-                self.learner.warm_start(micro[0].identity)
-            self.learner.begin()
-        return self.learner.step(micro, step)
+        done = self.progress.done
+        phase = next(phase for phase in self.phases if done[phase.name] < phase.steps)
+        with self.fabric.autocast():
+            terms = phase.act(self.draw, done[phase.name])
+        done[phase.name] += 1
+        if not all(np.isfinite(value) for value in terms.values()):
+            raise RuntimeError(f"loss not finite in {phase.name} {done[phase.name]}: {terms}")
+        return terms, done[phase.name]
 
     def _reduce(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average gradients over processes in one message.
@@ -271,12 +229,12 @@ class _Run:
         log.info("%s %d  %.2f s/step  %s", self.config.name, count, seconds, shown)
 
     def _look(self) -> None:
-        if not self.fabric.is_global_zero or not self.progress.step:
+        step = self.progress.done["step"]
+        if not self.fabric.is_global_zero or not step:
             return
-        step = self.progress.step
         strip = self.folder / "samples" / f"{step:07d}.png"
         with self.fabric.autocast():
-            scores = self.validation.look(self.learner.average, self.fabric.device, strip)
+            scores = self.watch(strip)
         for name, value in scores.items():
             self.scalars.add_scalar(f"val/{name}", value, step)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
@@ -289,7 +247,7 @@ class _Run:
             return
         state = {
             "config": to_dict(self.config),
-            "progress": vars(self.progress),
+            "progress": self.progress.to_dict(),
             "random": torch.get_rng_state(),
             **self.learner.state(),
         }
@@ -303,7 +261,8 @@ class _Run:
         state = read_checkpoint(self.checkpoint)
         _same_run(from_dict(state["config"]), self.config, self.folder)
         self.learner.load(state)
-        self.progress = Progress(**state["progress"])
+        before = Progress.from_dict(state["progress"])
+        self.progress = replace(before, done=self.progress.done | before.done)
         torch.set_rng_state(state["random"])
 
 

@@ -42,8 +42,11 @@ class Validation:
 
         ``motion_r`` is the Pearson correlation, over pixels and time, between the real and the
         generated frames' departure from their own mean over time: 0 for a still picture.
+        ``mouth_r`` is that of the brightness between the lips, averaged over windows: a quick
+        stand-in for the aperture's.
         """
-        sums: dict[str, list[float]] = {"l1": [], "still_l1": [], "motion_r": []}
+        names = ("l1", "still_l1", "motion_r", "mouth_r")
+        sums: dict[str, list[float]] = {name: [] for name in names}
         rows: list[np.ndarray] = []
         for batch in self.batches:
             batch = batch.to(device)
@@ -56,6 +59,8 @@ class Validation:
             moved = [video - video.mean(2, keepdim=True) for video in (real, fake)]
             flat = [part.flatten(1) for part in moved]
             sums["motion_r"].append(float(F.cosine_similarity(flat[0], flat[1], dim=1).mean()))
+            dark = [part[:, :, :, 28:38, 24:40].mean(dim=(1, 3, 4)) for part in moved]
+            sums["mouth_r"].append(float(F.cosine_similarity(dark[0], dark[1], dim=1).mean()))
             if len(rows) < 8:
                 rows += self._rows(batch, fake)
         part = strip.with_suffix(".part.png")

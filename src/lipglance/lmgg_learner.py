@@ -1,0 +1,266 @@
+"""How the paper's model is trained: its networks, its phases, and one step of each."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .autoencoder import LipAutoencoder
+from .batches import Batch
+from .config import TrainConfig
+from .correlation import AudioDerivativeEncoder, FlowEncoder
+from .discriminator import Discriminator
+from .generator import Generator
+from .learner import Draw, Phase
+from .lessons import ShapeCode, ShapeHead, hear, paint, warm_start
+from .objective import Objective, Pair, as_images
+from .optimizers import Optimizers, Reduce, decayed
+from .picture_loss import PictureLoss
+from .validation import Validation
+
+AUDIO_LESSON_RATE = 2e-3
+PAINTED_CLIPS, PAINTED_FRAMES = 16, 4
+"""Clips to a step of the painting lesson, and how many frames of each it paints."""
+HEARD_WINDOWS = 64
+"""Windows to a step of the audio lesson."""
+
+
+class LmggLearner:
+    """Everything that a run trains, and how.
+
+    Args:
+        config: the run.
+        device: where the networks live.
+        reduce: averages gradients over processes before each optimiser step.
+    """
+
+    def __init__(self, config: TrainConfig, device: torch.device, reduce: Reduce) -> None:
+        self.config, self.device = config, device
+        loss = config.loss
+        self.generator = Generator(config.generator).to(
+            device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
+        )
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.autoencoder = LipAutoencoder(config.autoencoder).to(
+            device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
+        )
+        self.discriminator = Discriminator(
+            config.discriminator_width, flow_stream=loss.flow_stream, audio_stream=loss.audio_stream
+        ).to(device)
+        self.audio_encoder = AudioDerivativeEncoder(
+            config.generator.width * 4, config.correlation_width, derivative=loss.derivative
+        ).to(device)
+        self.flow_encoder = FlowEncoder(config.correlation_width).to(device)
+        self.picture_loss = PictureLoss(loss, config.generator.size, self.autoencoder, device)
+        self.objective = Objective(
+            loss, self.picture_loss, self.audio_encoder, self.flow_encoder, self.discriminator
+        )
+        self.shape_code = ShapeCode(config.generator.width * 4).to(device)
+        self.shape_head = ShapeHead(config.generator.width * 4).to(device)
+        self.optimizers = Optimizers(reduce)
+        add = self.optimizers.add
+        add("generator", self.generator.parameters(), config.rate, config.betas)
+        add("discriminator", self.discriminator.parameters(), config.rate, config.betas)
+        add(
+            "correlation",
+            [*self.audio_encoder.parameters(), *self.flow_encoder.parameters()],
+            config.correlation_rate,
+            config.betas,
+            config.correlation_weight_decay,
+        )
+        add("autoencoder", self.autoencoder.parameters(), config.autoencoder.rate)
+        painting = [*self.generator.parameters(), *self.shape_code.parameters()]
+        add("painting_lesson", painting, config.painting_rate)
+        hearing = (self.generator.audio, self.generator.fusion.audio, self.shape_head)
+        add("audio_lesson", [p for part in hearing for p in part.parameters()], AUDIO_LESSON_RATE)
+        self._speak: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self.generator.speak
+        self._paint: Callable[[Generator, Tensor, Tensor], Tensor] = paint
+        if config.compile:
+            self._speak = torch.compile(self.generator.speak)
+            self._paint = torch.compile(paint)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by the name they have in a checkpoint."""
+        return {
+            "generator": self.generator,
+            "average": self.average,
+            "autoencoder": self.autoencoder,
+            "discriminator": self.discriminator,
+            "audio_encoder": self.audio_encoder,
+            "flow_encoder": self.flow_encoder,
+            "shape_code": self.shape_code,
+            "shape_head": self.shape_head,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of networks and optimisers."""
+        return {
+            "networks": {name: net.state_dict() for name, net in self.networks.items()},
+            "optimizers": self.optimizers.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state` gave."""
+        for name, net in self.networks.items():
+            net.load_state_dict(state["networks"][name])
+        self.optimizers.load(state["optimizers"])
+
+    def phases(self) -> Sequence[Phase]:
+        """See `Learner`."""
+        config = self.config
+        needed = config.loss.perceptual > 0 or config.warm_start
+        return (
+            Phase("autoencoder", config.autoencoder.steps if needed else 0, self._autoencoder),
+            Phase("painting_lesson", config.painting_lesson, self._painting),
+            Phase("audio_lesson", config.audio_lesson, self._listening),
+            Phase("step", config.steps, self._step),
+        )
+
+    def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
+        """See `Learner`."""
+        validation = Validation(data, self.config)
+        return lambda strip: validation.look(self.average, self.device, strip)
+
+    def _autoencoder(self, draw: Draw, step: int) -> dict[str, float]:
+        # Four images of each clip's window: variety counts more here than neighbouring frames.
+        clips = max(1, self.config.autoencoder.batch // 4)
+        return self.autoencoder_step(draw.batch(1, step, clips), step)
+
+    def _painting(self, draw: Draw, step: int) -> dict[str, float]:
+        batch = draw.batch(3, step, PAINTED_CLIPS)
+        if self.config.warm_start and not step:
+            self.warm_start(batch.identity)
+        return self.painting_lesson(batch, step)
+
+    def _listening(self, draw: Draw, step: int) -> dict[str, float]:
+        return self.audio_lesson(*draw.spoken(2, step, HEARD_WINDOWS), step)
+
+    def _step(self, draw: Draw, step: int) -> dict[str, float]:
+        config = self.config
+        size, parts = config.batch // config.accumulate, range(config.accumulate)
+        micro = [draw.batch(0, step * config.accumulate + part, size) for part in parts]
+        if not step:
+            if config.warm_start and not config.painting_lesson:
+                self.warm_start(micro[0].identity)
+            self.begin()
+        return self.step(micro, step)
+
+    def autoencoder_step(self, batch: Batch, step: int = 0) -> dict[str, float]:
+        """Train the perceptual loss's autoencoder on single frames."""
+        self.autoencoder.train().requires_grad_(True)
+        self.optimizers.fade(
+            "autoencoder", self.config.autoencoder.rate, step, self.config.autoencoder.steps
+        )
+        images = as_images(batch.video)
+        keep = torch.arange(0, len(images), max(1, len(images) // self.config.autoencoder.batch))
+        images = images[keep.to(images.device)]
+        loss = F.l1_loss(self.autoencoder(images), images)
+        self.optimizers.minimise("autoencoder", loss)
+        return {"autoencoder/l1": float(loss.detach())}
+
+    def warm_start(self, images: Tensor) -> None:
+        """Make the generator begin as the trained autoencoder; ``images`` are sample crops."""
+        self.autoencoder.eval()
+        warm_start(self.generator, self.autoencoder, images)
+
+    def painting_lesson(self, batch: Batch, step: int) -> dict[str, float]:
+        """Teach all but the hearing to paint single frames of mouths of known shape."""
+        config = self.config
+        self.optimizers.fade("painting_lesson", config.painting_rate, step, config.painting_lesson)
+        self.autoencoder.eval().requires_grad_(False)
+        every = slice(None, None, batch.video.shape[2] // PAINTED_FRAMES)
+        code = self.shape_code(batch.shape[:, every].flatten(0, 1))
+        fake = self._paint(self.generator, batch.identity, code)
+        total, seen = self.picture_loss(fake, as_images(batch.video[:, :, every]))
+        self.optimizers.minimise("painting_lesson", total, config.clip)
+        return {f"painting_lesson/{name}": float(value.detach()) for name, value in seen.items()}
+
+    def audio_lesson(self, mel: Tensor, shape: Tensor, step: int) -> dict[str, float]:
+        """Teach the hearing to tell the mouth's shape ``(B, T, SHAPE)`` from log-mel.
+
+        ``unexplained`` is the share of the shape's power left when all frequencies are heard
+        together; ``unsaid`` what is left of the code in each row of the fusion, which hears only
+        the frequencies near it.
+        """
+        self.optimizers.fade("audio_lesson", AUDIO_LESSON_RATE, step, self.config.audio_lesson)
+        with torch.no_grad():
+            code = self.shape_code(shape.flatten(0, 1)).float()
+        features = self.generator.audio(mel)
+        told, said = self.shape_head(features), hear(self.generator, features).float()
+        unexplained = (told - shape).square().mean() / shape.square().mean()
+        unsaid = (said - code).square().mean() / code.square().mean()
+        self.optimizers.minimise("audio_lesson", unexplained + unsaid)
+        return {
+            "audio_lesson/unexplained": float(unexplained.detach()),
+            "audio_lesson/unsaid": float(unsaid.detach()),
+        }
+
+    def begin(self) -> None:
+        """Start the running average where the lessons have led."""
+        self.average.load_state_dict(self.generator.state_dict())
+
+    def step(self, batches: Sequence[Batch], step: int) -> dict[str, float]:
+        """Do one step of generator, correlation encoders and discriminator.
+
+        Args:
+            batches: the micro-batches whose gradients are accumulated.
+            step: number of steps done before.
+
+        Returns:
+            The loss terms by name, unweighted, means over the micro-batches.
+        """
+        self._set_rates(step)
+        self.autoencoder.eval().requires_grad_(False)
+        self.discriminator.requires_grad_(False)
+        terms: dict[str, float] = {}
+
+        def note(seen: dict[str, Tensor]) -> None:
+            for name, value in seen.items():
+                terms[name] = terms.get(name, 0.0) + float(value.detach()) / len(batches)
+
+        made: list[Pair] = []
+        for batch in batches:
+            pair = self.objective.pair(batch, *self._speak(batch.mel, batch.identity), step)
+            total, seen = self.objective.generator(pair, step)
+            (total / len(batches)).backward()  # type: ignore[no-untyped-call]
+            made.append(pair.detach())
+            note(seen)
+        self.optimizers.step("generator", self.config.clip)
+        if self.objective.correlates(step):
+            self.optimizers.step("correlation")
+        self._follow()
+        if self.objective.adversarial(step):
+            self.discriminator.requires_grad_(True)
+            for pair in made:
+                total, seen = self.objective.judge(pair)
+                (total / len(batches)).backward()  # type: ignore[no-untyped-call]
+                note(seen)
+            self.optimizers.step("discriminator")
+        return terms
+
+    def _set_rates(self, step: int) -> None:
+        config = self.config
+        factor = decayed(step, config.steps, config.warmup, config.decay_from)
+        for name in ("generator", "discriminator"):
+            self.optimizers.set_rate(name, config.rate * factor)
+        self.optimizers.set_rate("correlation", config.correlation_rate * factor)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        decay = self.config.ema
+        for slow, fast in zip(
+            self.average.state_dict().values(), self.generator.state_dict().values(), strict=True
+        ):
+            if slow.dtype.is_floating_point:
+                slow.lerp_(fast, 1.0 - decay)
+            else:
+                slow.copy_(fast)

@@ -1,0 +1,42 @@
+"""The bar that a command shows on a terminal while it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(
+    what: str, total: int | None, *, shown: bool, done: int = 0
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr, or nothing; yields what is to be told how much is done in all.
+
+    Args:
+        what: the word before the bar.
+        total: how much there is to do, None where nobody knows.
+        shown: False for no bar.
+        done: how much of it was done before.
+    """
+    if not shown:
+        yield lambda count: None
+        return
+    # Here, because a command in a pipe need not wait for rich.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+        yield lambda count: bar.update(task, completed=count)
