@@ -41,6 +41,12 @@ COMMANDS = {
     ),
     "train": Subcommand("lipglance.cli_train:train_command", "Train a model on shards."),
     "export": Subcommand("lipglance.cli_train:export_command", "Turn a run into a model folder."),
+    "sync": Subcommand(
+        "lipglance.cli_sync:sync_command", "Tell whether lips and sound are in sync."
+    ),
+    "sync-report": Subcommand(
+        "lipglance.sync_report:sync_report_command", "Tell how often the sync expert is right."
+    ),
     "evaluate": Subcommand(
         "lipglance.evaluate:evaluate_command", "Measure models on the clips of a split."
     ),

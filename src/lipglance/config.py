@@ -31,6 +31,21 @@ class AutoencoderConfig:
 
 
 @dataclass(frozen=True)
+class SyncConfig:
+    """Size of the sync expert and the windows it learns from.
+
+    Attributes:
+        width: of its first layers; the last have four times as many channels.
+        embedding: numbers in which picture and sound are compared.
+        frames: of a training window; 25 make a second.
+    """
+
+    width: int = 24
+    embedding: int = 128
+    frames: int = 25
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """The four-term objective; a weight of 0 switches a term off.
 
@@ -136,11 +151,12 @@ class TrainConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    sync: SyncConfig = field(default_factory=SyncConfig)
 
     @property
     def frames(self) -> int:
         """Video frames of a training window."""
-        return self.generator.frames
+        return self.sync.frames if self.kind == "sync" else self.generator.frames
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -175,6 +191,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
     parts["autoencoder"] = AutoencoderConfig(**parts["autoencoder"])
     parts["loss"] = LossConfig(**parts["loss"])
     parts["data"] = DataConfig(**parts["data"])
+    parts["sync"] = SyncConfig(**parts["sync"])
     return TrainConfig(**parts)
 
 

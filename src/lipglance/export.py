@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import load_file, save_file
 
 from .audio import AudioConfig
@@ -24,6 +22,8 @@ from .crop import CropConfig
 from .errors import InputError
 from .generator import Generator
 from .models import ModelInfo
+from .onnx_files import as_half, save_as_half
+from .sync_export import write_sync
 from .trainer import read_checkpoint
 
 TOLERANCE = 4 / 255
@@ -86,26 +86,17 @@ def export_model(
     if output.exists() and not force:
         raise InputError(f"{output} exists; give --force to replace it, or another folder")
     said = _read_facts(facts)
-    generator, config = load_generator(state)
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        # Batch counters are kept as they are: only floating-point weights become fp16.
-        weights = {
-            name: (value.half() if value.is_floating_point() else value).contiguous()
-            for name, value in generator.state_dict().items()
-        }
-        save_file(weights, part / "model.safetensors")
-        write_onnx(generator, part / "model.onnx")
-        worst = disagreement(generator, part / "model.onnx")
+        write = write_sync if state["config"].get("kind") == "sync" else _write_lmgg
+        worst = write(state, part, said | {"name": output.name})
         if worst > TOLERANCE:
             raise InputError(
                 f"the ONNX file differs from the network by {worst:.4f} (at most {TOLERANCE:.4f} "
                 "expected); this is a fault of the export, please report it"
             )
-        values = _info(config, state, output.name, said) | {"onnx_difference": round(worst, 6)}
-        (part / "model.json").write_text(json.dumps(values, indent=2) + "\n")
         card = output / "CARD.md"
         if card.is_file():
             shutil.copy(card, part / "CARD.md")
@@ -114,6 +105,17 @@ def export_model(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return output
+
+
+def _write_lmgg(state: dict[str, Any], folder: Path, said: dict[str, Any]) -> float:
+    """Write the generator's files; return how far ONNX is from torch in one output value."""
+    generator, config = load_generator(state)
+    save_file(as_half(generator), folder / "model.safetensors")
+    write_onnx(generator, folder / "model.onnx")
+    worst = disagreement(generator, folder / "model.onnx")
+    values = _info(config, state, said) | {"onnx_difference": round(worst, 6)}
+    (folder / "model.json").write_text(json.dumps(values, indent=2) + "\n")
+    return worst
 
 
 def _read_facts(path: str | Path | None) -> dict[str, Any]:
@@ -129,12 +131,10 @@ def _read_facts(path: str | Path | None) -> dict[str, Any]:
     return dict(said)
 
 
-def _info(
-    config: TrainConfig, state: dict[str, Any], name: str, said: dict[str, Any]
-) -> dict[str, Any]:
+def _info(config: TrainConfig, state: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     progress = state["progress"]
     info = ModelInfo(
-        name=name,
+        name=said["name"],
         kind="lmgg",
         steps=progress["step"],
         width=config.generator.width,
@@ -143,7 +143,7 @@ def _info(
         window=config.generator.frames,
         overlap=config.generator.frames // 2,
         extra={
-            **{key: value for key, value in said.items() if key not in FACTS},
+            **{k: v for k, v in said.items() if k not in (*FACTS, "name")},
             "generator": asdict(config.generator),
             "training": to_dict(config),
             "training_hours": round(progress["hours"], 2),
@@ -166,42 +166,8 @@ def write_onnx(generator: Generator, path: str | Path) -> None:
         torch.zeros(2, 1, config.frames * 4, 128),
         torch.zeros(2, 3, config.size, config.size),
     )
-    program = torch.onnx.export(
-        generator.eval(),
-        inputs,
-        dynamo=True,
-        input_names=["audio", "identity"],
-        output_names=["frames"],
-        dynamic_shapes=({0: batch}, {0: batch}),
-        verbose=False,
-    )
-    assert program is not None
-    model = program.model_proto
-    for node in model.graph.node:
-        # Traces of the exporting machine (paths, line numbers) that no reader needs.
-        del node.metadata_props[:]
-        node.doc_string = ""
-    _store_as_half(model)
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, str(path))
-
-
-def _store_as_half(model: onnx.ModelProto) -> None:
-    graph = model.graph
-    casts, kept = [], []
-    for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < 64:
-            kept.append(tensor)
-            continue
-        half = numpy_helper.from_array(values.astype(np.float16), tensor.name + "_fp16")
-        kept.append(half)
-        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    shapes = ({0: batch}, {0: batch})
+    save_as_half(generator, inputs, ["audio", "identity"], "frames", shapes, path)
 
 
 def disagreement(generator: Generator, path: str | Path, seed: int = 0) -> float:

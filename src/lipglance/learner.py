@@ -16,7 +16,10 @@ from .config import TrainConfig
 from .errors import InputError
 from .optimizers import Reduce
 
-KINDS = {"lmgg": "lipglance.lmgg_learner:LmggLearner"}
+KINDS = {
+    "lmgg": "lipglance.lmgg_learner:LmggLearner",
+    "sync": "lipglance.sync_learner:SyncLearner",
+}
 """What can be trained, by the ``kind`` in its config: ``module:class``."""
 
 

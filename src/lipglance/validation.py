@@ -19,21 +19,23 @@ from .generator import Generator
 PLAIN = DataConfig(silence=0, gain_db=0, band_limit=0, noise=0, colour=0, geometry=0, flip=False)
 
 
-class Validation:
-    """A fixed set of validation windows, drawn once.
+def validation_source(data: Sequence[str | Path], config: TrainConfig) -> tuple[BatchSource, str]:
+    """Return where validation windows are drawn from, unvaried, and a prefix for their figures.
 
-    Without a validation split in the shards it looks at training windows and says so in its names.
+    Without a validation split in the shards these are training windows, and the prefix says so.
     """
+    plain = DataConfig(**{**vars(PLAIN), "corpora": config.data.corpora})
+    try:
+        return BatchSource(data, "val", plain, AudioConfig(), config.frames), ""
+    except InputError:
+        return BatchSource(data, "train", plain, AudioConfig(), config.frames), "train_"
+
+
+class Validation:
+    """A fixed set of validation windows, drawn once."""
 
     def __init__(self, data: Sequence[str | Path], config: TrainConfig, windows: int = 32) -> None:
-        plain = DataConfig(**{**vars(PLAIN), "corpora": config.data.corpora})
-        frames = config.generator.frames
-        try:
-            source = BatchSource(data, "val", plain, AudioConfig(), frames)
-            self.prefix = ""
-        except InputError:
-            source = BatchSource(data, "train", plain, AudioConfig(), frames)
-            self.prefix = "train_"
+        source, self.prefix = validation_source(data, config)
         self.batches = [source.batch(0, part, 8) for part in range(max(1, windows // 8))]
 
     @torch.no_grad()
