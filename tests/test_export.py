@@ -80,5 +80,5 @@ def test_bad_facts_leave_nothing(run, tmp_path):
 
 
 def test_no_model_no_generator(tmp_path):
-    with pytest.raises(InputError, match="no lmgg model"):
+    with pytest.raises(InputError, match="no lip model"):
         read_generator(tmp_path)

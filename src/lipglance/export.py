@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from .audio import AudioConfig
 from .config import GeneratorConfig, TrainConfig, from_dict, to_dict
 from .crop import CropConfig
 from .errors import InputError
-from .generator import Generator
+from .generators import GENERATORS, make_generator, speaking
 from .models import ModelInfo
 from .onnx_files import as_half, save_as_half
 from .sync_export import write_sync
@@ -32,15 +33,15 @@ TOLERANCE = 4 / 255
 FACTS = ("description", "trained_on", "licence")
 
 
-def load_generator(state: dict[str, Any]) -> tuple[Generator, TrainConfig]:
+def load_generator(state: dict[str, Any]) -> tuple[nn.Module, TrainConfig]:
     """Return the running average of the generator of a checkpoint's state, and its config."""
     config = from_dict(state["config"])
-    generator = Generator(config.generator)
+    generator = make_generator(config)
     generator.load_state_dict(state["networks"]["average"])
     return generator.eval(), config
 
 
-def read_generator(folder: str | Path) -> Generator:
+def read_generator(folder: str | Path) -> nn.Module:
     """Return the torch generator of a model folder, from its ``model.safetensors``.
 
     Raises:
@@ -49,14 +50,13 @@ def read_generator(folder: str | Path) -> Generator:
     folder = Path(folder)
     try:
         info = json.loads((folder / "model.json").read_text())
-        config = GeneratorConfig(**info["generator"])
+        generator = GENERATORS[info["kind"]](GeneratorConfig(**info["generator"]))
         weights = load_file(folder / "model.safetensors")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder} holds no lmgg model ({type(error).__name__}: {error}); expected model.json "
+            f"{folder} holds no lip model ({type(error).__name__}: {error}); expected model.json "
             "and model.safetensors as lipglance export writes them"
         ) from error
-    generator = Generator(config)
     generator.load_state_dict(
         {name: v.float() if v.is_floating_point() else v for name, v in weights.items()}
     )
@@ -135,7 +135,7 @@ def _info(config: TrainConfig, state: dict[str, Any], said: dict[str, Any]) -> d
     progress = state["progress"]
     info = ModelInfo(
         name=said["name"],
-        kind="lmgg",
+        kind=config.kind,
         steps=progress["step"],
         width=config.generator.width,
         audio=AudioConfig(),
@@ -154,13 +154,13 @@ def _info(config: TrainConfig, state: dict[str, Any], said: dict[str, Any]) -> d
     return info.to_dict()
 
 
-def write_onnx(generator: Generator, path: str | Path) -> None:
+def write_onnx(generator: nn.Module, path: str | Path) -> None:
     """Write the network as ONNX: ``audio`` and ``identity`` in, ``frames`` out, any batch.
 
     Shapes: ``(B, 1, 4T, 128)`` and ``(B, 3, S, S)`` to ``(B, 3, T, S, S)``, T and S as configured.
     Weights are fp16 with one Cast each, which onnxruntime folds away at load.
     """
-    config = generator.config
+    config = speaking(generator).config
     batch = torch.export.Dim("batch", min=1, max=1024)
     inputs = (
         torch.zeros(2, 1, config.frames * 4, 128),
@@ -170,12 +170,12 @@ def write_onnx(generator: Generator, path: str | Path) -> None:
     save_as_half(generator, inputs, ["audio", "identity"], "frames", shapes, path)
 
 
-def disagreement(generator: Generator, path: str | Path, seed: int = 0) -> float:
+def disagreement(generator: nn.Module, path: str | Path, seed: int = 0) -> float:
     """Return the largest difference between torch and onnxruntime on random input, in [-1, 1]."""
     import onnxruntime
 
     rng = np.random.default_rng(seed)
-    config = generator.config
+    config = speaking(generator).config
     audio = rng.uniform(-1, 0.2, (2, 1, config.frames * 4, 128)).astype(np.float32)
     identity = rng.uniform(-1, 1, (2, 3, config.size, config.size)).astype(np.float32)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -13,6 +13,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def as_images(video: Tensor) -> Tensor:
+    """Fold ``(B, 3, T, H, W)`` to images ``(B*T, 3, H, W)``, channels last."""
+    images = video.transpose(1, 2).flatten(0, 1)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay out the weights of 2-D convolutions as CPUs and GPUs multiply them fastest."""
+    for parameter in network.parameters():
+        # Module.to(memory_format=...) refuses networks that hold 3-D convolutions as well.
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 def shifted_sum(taps: Tensor, frames: int, kernel: int) -> Tensor:
     """Sum the time taps of a convolution.
 

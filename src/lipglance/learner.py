@@ -17,7 +17,9 @@ from .errors import InputError
 from .optimizers import Reduce
 
 KINDS = {
-    "lmgg": "lipglance.lmgg_learner:LmggLearner",
+    "lmgg": "lipglance.lip_learner:LipLearner",
+    "chung": "lipglance.lip_learner:LipLearner",
+    "vondrick": "lipglance.lip_learner:LipLearner",
     "sync": "lipglance.sync_learner:SyncLearner",
 }
 """What can be trained, by the ``kind`` in its config: ``module:class``."""

@@ -9,11 +9,21 @@ tell that shape. The networks are the paper's throughout; only their starting po
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from .autoencoder import LipAutoencoder
+from .batches import Batch
 from .generator import Generator
+from .layers import as_images
+
+PAINTED_CLIPS, PAINTED_FRAMES = 16, 4
+"""Clips to a step of the painting lesson, and how many frames of each it paints."""
+HEARD_WINDOWS = 64
+"""Windows to a step of the audio lesson."""
+AUDIO_LESSON_RATE = 2e-3
 
 SHAPE_SCALE = 12.0
 """A mouth's shape, in mouth widths, times this has a spread of about one."""
@@ -84,6 +94,60 @@ def hear(generator: Generator, features: Tensor) -> Tensor:
     per_frame = features.permute(0, 2, 1, 3).reshape(batch * frames, channels, rows, 1)
     out: Tensor = generator.fusion.audio(per_frame.expand(-1, -1, -1, 3), frames)
     return out[..., 1]
+
+
+class Lessons:
+    """The lessons of one generator, with the networks that only they need.
+
+    Args:
+        generator: what is taught.
+        device: where it lives.
+        compiled: compile the painting.
+    """
+
+    def __init__(self, generator: Generator, device: torch.device, *, compiled: bool) -> None:
+        self.generator = generator
+        self.code = ShapeCode(generator.config.width * 4).to(device)
+        self.head = ShapeHead(generator.config.width * 4).to(device)
+        self._paint: Callable[[Generator, Tensor, Tensor], Tensor] = paint
+        if compiled:
+            self._paint = torch.compile(paint)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by the name they have in a checkpoint."""
+        return {"shape_code": self.code, "shape_head": self.head}
+
+    def painters(self) -> list[nn.Parameter]:
+        """What the painting lesson trains."""
+        return [*self.generator.parameters(), *self.code.parameters()]
+
+    def hearers(self) -> list[nn.Parameter]:
+        """What the audio lesson trains."""
+        parts = (self.generator.audio, self.generator.fusion.audio, self.head)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def painted(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return some frames of each window as painted from their true shapes, and as they are."""
+        every = slice(None, None, batch.video.shape[2] // PAINTED_FRAMES)
+        code = self.code(batch.shape[:, every].flatten(0, 1))
+        fake = self._paint(self.generator, batch.identity, code)
+        return fake, as_images(batch.video[:, :, every])
+
+    def misheard(self, mel: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
+        """Measure what the hearing cannot tell of the mouth's shape ``(B, T, SHAPE)``.
+
+        Returns:
+            The share of the shape's power left when all frequencies are heard together, and the
+            share of the code's left in each row of the fusion, which hears only the frequencies
+            near it.
+        """
+        with torch.no_grad():
+            code = self.code(shape.flatten(0, 1)).float()
+        features = self.generator.audio(mel)
+        told, said = self.head(features), hear(self.generator, features).float()
+        unexplained = (told - shape).square().mean() / shape.square().mean()
+        return unexplained, (said - code).square().mean() / code.square().mean()
 
 
 @torch.no_grad()

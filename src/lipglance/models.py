@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "lmgg"
 
 #: The modules that can run a model, by the ``kind`` in its ``model.json``: ``module:class``.
-KINDS = {"lmgg": "lipglance.lmgg:LmggModel"}
+KINDS = {
+    "lmgg": "lipglance.lmgg:LmggModel",
+    # The baselines have the paper's windows and the same inputs and outputs.
+    "chung": "lipglance.lmgg:LmggModel",
+    "vondrick": "lipglance.lmgg:LmggModel",
+}
 
 _NOT_EXTRA = {"audio", "crop", "size"}
 _REQUIRED = ("name", "kind", "description", "trained_on", "licence")

@@ -17,6 +17,7 @@ from .config import LossConfig
 from .correlation import AudioDerivativeEncoder, FlowEncoder, correlation_loss
 from .discriminator import Discriminator
 from .flow import video_flow
+from .layers import as_images
 from .picture_loss import PictureLoss
 
 
@@ -111,12 +112,6 @@ class Objective:
             seen["discriminator/mismatched"] = mismatched
             wrong = 0.5 * (wrong + mismatched)
         return seen["discriminator/real"] + wrong, seen
-
-
-def as_images(video: Tensor) -> Tensor:
-    """Fold ``(B, 3, T, H, W)`` to images ``(B*T, 3, H, W)``, channels last."""
-    images = video.transpose(1, 2).flatten(0, 1)
-    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _score(logits: Tensor, target: float) -> Tensor:

@@ -14,7 +14,7 @@ from .audio import AudioConfig
 from .batches import Batch, BatchSource
 from .config import DataConfig, TrainConfig
 from .errors import InputError
-from .generator import Generator
+from .generators import LipGenerator
 
 PLAIN = DataConfig(silence=0, gain_db=0, band_limit=0, noise=0, colour=0, geometry=0, flip=False)
 
@@ -39,7 +39,7 @@ class Validation:
         self.batches = [source.batch(0, part, 8) for part in range(max(1, windows // 8))]
 
     @torch.no_grad()
-    def look(self, generator: Generator, device: torch.device, strip: Path) -> dict[str, float]:
+    def look(self, generator: LipGenerator, device: torch.device, strip: Path) -> dict[str, float]:
         """Measure L1 in [-1, 1] and how well the motion is followed; write real over generated.
 
         ``motion_r`` is the Pearson correlation, over pixels and time, between the real and the

@@ -1,4 +1,4 @@
-"""How the paper's model is trained: its networks, its phases, and one step of each."""
+"""How a lip generator is trained, the paper's or a baseline: networks, phases, a step of each."""
 
 from __future__ import annotations
 
@@ -17,21 +17,17 @@ from .config import TrainConfig
 from .correlation import AudioDerivativeEncoder, FlowEncoder
 from .discriminator import Discriminator
 from .generator import Generator
+from .generators import make_generator, speaking
+from .layers import as_images, channels_last
 from .learner import Draw, Phase
-from .lessons import ShapeCode, ShapeHead, hear, paint, warm_start
-from .objective import Objective, Pair, as_images
+from .lessons import AUDIO_LESSON_RATE, HEARD_WINDOWS, PAINTED_CLIPS, Lessons, warm_start
+from .objective import Objective, Pair
 from .optimizers import Optimizers, Reduce, decayed
 from .picture_loss import PictureLoss
 from .validation import Validation
 
-AUDIO_LESSON_RATE = 2e-3
-PAINTED_CLIPS, PAINTED_FRAMES = 16, 4
-"""Clips to a step of the painting lesson, and how many frames of each it paints."""
-HEARD_WINDOWS = 64
-"""Windows to a step of the audio lesson."""
 
-
-class LmggLearner:
+class LipLearner:
     """Everything that a run trains, and how.
 
     Args:
@@ -43,15 +39,11 @@ class LmggLearner:
     def __init__(self, config: TrainConfig, device: torch.device, reduce: Reduce) -> None:
         self.config, self.device = config, device
         loss = config.loss
-        self.generator = Generator(config.generator).to(
-            device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
-        )
+        self.generator: nn.Module = make_generator(config).to(device)
+        channels_last(self.generator)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.autoencoder = LipAutoencoder(config.autoencoder).to(
-            device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
-        )
+        self.autoencoder = LipAutoencoder(config.autoencoder).to(device)
+        channels_last(self.autoencoder)
         self.discriminator = Discriminator(
             config.discriminator_width, flow_stream=loss.flow_stream, audio_stream=loss.audio_stream
         ).to(device)
@@ -63,8 +55,9 @@ class LmggLearner:
         self.objective = Objective(
             loss, self.picture_loss, self.audio_encoder, self.flow_encoder, self.discriminator
         )
-        self.shape_code = ShapeCode(config.generator.width * 4).to(device)
-        self.shape_head = ShapeHead(config.generator.width * 4).to(device)
+        self.lessons: Lessons | None = None
+        if isinstance(self.generator, Generator):
+            self.lessons = Lessons(self.generator, device, compiled=config.compile)
         self.optimizers = Optimizers(reduce)
         add = self.optimizers.add
         add("generator", self.generator.parameters(), config.rate, config.betas)
@@ -77,15 +70,13 @@ class LmggLearner:
             config.correlation_weight_decay,
         )
         add("autoencoder", self.autoencoder.parameters(), config.autoencoder.rate)
-        painting = [*self.generator.parameters(), *self.shape_code.parameters()]
-        add("painting_lesson", painting, config.painting_rate)
-        hearing = (self.generator.audio, self.generator.fusion.audio, self.shape_head)
-        add("audio_lesson", [p for part in hearing for p in part.parameters()], AUDIO_LESSON_RATE)
-        self._speak: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = self.generator.speak
-        self._paint: Callable[[Generator, Tensor, Tensor], Tensor] = paint
+        if self.lessons is not None:
+            add("painting_lesson", self.lessons.painters(), config.painting_rate)
+            add("audio_lesson", self.lessons.hearers(), AUDIO_LESSON_RATE)
+        self._speak: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+        self._speak = speaking(self.generator).speak
         if config.compile:
-            self._speak = torch.compile(self.generator.speak)
-            self._paint = torch.compile(paint)
+            self._speak = torch.compile(self._speak)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -97,8 +88,7 @@ class LmggLearner:
             "discriminator": self.discriminator,
             "audio_encoder": self.audio_encoder,
             "flow_encoder": self.flow_encoder,
-            "shape_code": self.shape_code,
-            "shape_head": self.shape_head,
+            **(self.lessons.networks if self.lessons else {}),
         }
 
     def state(self) -> dict[str, Any]:
@@ -128,7 +118,7 @@ class LmggLearner:
     def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
         """See `Learner`."""
         validation = Validation(data, self.config)
-        return lambda strip: validation.look(self.average, self.device, strip)
+        return lambda strip: validation.look(speaking(self.average), self.device, strip)
 
     def _autoencoder(self, draw: Draw, step: int) -> dict[str, float]:
         # Four images of each clip's window: variety counts more here than neighbouring frames.
@@ -170,39 +160,32 @@ class LmggLearner:
     def warm_start(self, images: Tensor) -> None:
         """Make the generator begin as the trained autoencoder; ``images`` are sample crops."""
         self.autoencoder.eval()
-        warm_start(self.generator, self.autoencoder, images)
+        warm_start(self._taught.generator, self.autoencoder, images)
 
     def painting_lesson(self, batch: Batch, step: int) -> dict[str, float]:
         """Teach all but the hearing to paint single frames of mouths of known shape."""
         config = self.config
         self.optimizers.fade("painting_lesson", config.painting_rate, step, config.painting_lesson)
         self.autoencoder.eval().requires_grad_(False)
-        every = slice(None, None, batch.video.shape[2] // PAINTED_FRAMES)
-        code = self.shape_code(batch.shape[:, every].flatten(0, 1))
-        fake = self._paint(self.generator, batch.identity, code)
-        total, seen = self.picture_loss(fake, as_images(batch.video[:, :, every]))
+        total, seen = self.picture_loss(*self._taught.painted(batch))
         self.optimizers.minimise("painting_lesson", total, config.clip)
         return {f"painting_lesson/{name}": float(value.detach()) for name, value in seen.items()}
 
     def audio_lesson(self, mel: Tensor, shape: Tensor, step: int) -> dict[str, float]:
-        """Teach the hearing to tell the mouth's shape ``(B, T, SHAPE)`` from log-mel.
-
-        ``unexplained`` is the share of the shape's power left when all frequencies are heard
-        together; ``unsaid`` what is left of the code in each row of the fusion, which hears only
-        the frequencies near it.
-        """
+        """Teach the hearing to tell the mouth's shape ``(B, T, SHAPE)`` from log-mel."""
         self.optimizers.fade("audio_lesson", AUDIO_LESSON_RATE, step, self.config.audio_lesson)
-        with torch.no_grad():
-            code = self.shape_code(shape.flatten(0, 1)).float()
-        features = self.generator.audio(mel)
-        told, said = self.shape_head(features), hear(self.generator, features).float()
-        unexplained = (told - shape).square().mean() / shape.square().mean()
-        unsaid = (said - code).square().mean() / code.square().mean()
+        unexplained, unsaid = self._taught.misheard(mel, shape)
         self.optimizers.minimise("audio_lesson", unexplained + unsaid)
         return {
             "audio_lesson/unexplained": float(unexplained.detach()),
             "audio_lesson/unsaid": float(unsaid.detach()),
         }
+
+    @property
+    def _taught(self) -> Lessons:
+        if self.lessons is None:
+            raise RuntimeError(f"a generator of kind {self.config.kind} has no lessons")
+        return self.lessons
 
     def begin(self) -> None:
         """Start the running average where the lessons have led."""

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from lipglance.batches import Batch  # noqa: E402
 from lipglance.config import from_dict  # noqa: E402
-from lipglance.lmgg_learner import LmggLearner  # noqa: E402
+from lipglance.lip_learner import LipLearner  # noqa: E402
 
 
 def tiny(**loss):
@@ -37,7 +37,7 @@ def random_batch(seed=0, size=2):
 
 def learner(config):
     torch.manual_seed(0)
-    return LmggLearner(config, torch.device("cpu"), lambda parameters: None)
+    return LipLearner(config, torch.device("cpu"), lambda parameters: None)
 
 
 def snapshot(net):
