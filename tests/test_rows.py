@@ -125,7 +125,7 @@ def test_sound_that_ends_early_is_not_filled_up(clip):
 
 
 def test_rows_by_name():
-    assert [rows.make_row(name).name for name in rows.BUILT_IN] == ["real", "pasted", "still"]
+    assert [rows.make_row(name).name for name in rows.BUILT_IN] == list(rows.BUILT_IN)
     assert rows.describe_row("still") == {"name": "still", "kind": "built in"}
     with pytest.raises(InputError, match="unknown model 'none'"):
         rows.make_row("none")
@@ -143,3 +143,31 @@ def test_a_model_is_described_by_its_facts_and_the_digest_of_its_networks(tmp_pa
     assert json.loads(json.dumps(first)) == first
     (tmp_path / "model.onnx").write_bytes(b"two")
     assert rows.describe_row(str(tmp_path))["sha256"] != first["sha256"]
+
+
+def test_mismatched_shows_the_next_clip_of_the_speaker(tmp_path):
+    shard = drawn_shard(tmp_path / "val-00000.tar", clips=2, frames=FRAMES, split="val")
+    one, two = ShardDataset(shard)
+    made = rows.Mismatched().lips(rows.Clip(one, tmp_path / "none"))
+    assert made.shape == (FRAMES, 64, 64, 3)
+    np.testing.assert_array_equal(made[0], two.crops()[0])
+
+
+def test_a_clip_without_peers_cannot_be_mismatched(clip):
+    with pytest.raises(InputError, match="no other clip"):
+        rows.Mismatched().lips(clip)
+
+
+def test_linear_begins_at_the_true_first_frame_and_paints_nothing(tmp_path):
+    for split in ("train", "val"):
+        drawn_shard(tmp_path / f"{split}-00000.tar", clips=2, frames=FRAMES, split=split)
+    sample = ShardDataset(tmp_path, split="val")[0]
+    path = tmp_path / "clip.mkv"
+    path.write_bytes(sample.clip_bytes())
+    row, drawn = rows.Linear(), rows.Clip(sample, path)
+    real = np.random.default_rng(0).uniform(40, 60, (FRAMES, 68, 2))
+    told = row.points(drawn, real)
+    assert row.lips(drawn) is None
+    np.testing.assert_allclose(told[0], real[0], atol=1e-6)
+    assert np.isfinite(told).all()
+    assert rows.Real().points(drawn, real) is None

@@ -67,6 +67,8 @@ class _Track:
     transforms: Floats
     seconds: float
     points: Floats
+    told: Floats | None
+    """Landmarks of a row that makes no pictures."""
     moves: bool
     """Whether the row has shown more than one picture."""
     first: Image | None = None
@@ -88,9 +90,9 @@ class _Track:
         return picture
 
     @property
-    def real(self) -> bool:
-        """Whether the row is the real frames."""
-        return self.lips is None and self.faces is None
+    def painted(self) -> bool:
+        """Whether the row made pictures, in which landmarks are still to be found."""
+        return self.lips is not None or self.faces is not None
 
 
 def measure_clip(
@@ -125,11 +127,11 @@ def measure_clip(
     for t, picture in enumerate(clip.pictures()):
         for track in tracks:
             shown = track.shown(t, picture)
-            if seen[t] and not track.real:
+            if seen[t] and track.painted:
                 found = detector.points(shown, places[0 if track.faces is not None else t])
                 if found is not None:
                     track.points[t] = found
-            if seen[t] and track.faces is None:
+            if seen[t] and track.faces is None and track.told is None:
                 _compare(track, shown, picture, squares[t], t)
     words = clip.sample.meta.get("words", ())
     silent = metrics.silent_frames(clip.audio(AUDIO_RATE), AUDIO_RATE, clip.frames, words=words)
@@ -144,20 +146,23 @@ def measure_clip(
 
 def _make(row: Row, clip: Clip, real: Floats, view: str) -> _Track:
     start = perf_counter()
-    lips = row.lips(clip) if view == "lips" else None
-    faces = row.faces(clip) if view == "face" else None
+    told = row.points(clip, real)
+    lips = row.lips(clip) if view == "lips" and told is None else None
+    faces = row.faces(clip) if view == "face" and told is None else None
     seconds = perf_counter() - start
     if lips is not None and len(lips) != clip.frames:
         raise InputError(f"{row.name} made {len(lips)} frames of {clip.frames}")
-    is_real = lips is None and faces is None
+    is_real = told is None and lips is None and faces is None
+    points = real.copy() if is_real else np.full_like(real, np.nan)
     return _Track(
         row=row,
         lips=lips,
         faces=None if faces is None else iter(faces),
         transforms=clip.transforms(row.crop),
         seconds=seconds,
-        points=real.copy() if is_real else np.full_like(real, np.nan),
-        moves=is_real or (lips is not None and bool((lips != lips[0]).any())),
+        points=points if told is None else told,
+        told=told,
+        moves=is_real or told is not None or (lips is not None and bool((lips != lips[0]).any())),
     )
 
 

@@ -2,7 +2,9 @@
 
 A row makes the lips of a test clip, one crop a frame. ``real`` is the clip itself (the ceiling),
 ``pasted`` its own lip crops cut out and put back (what the crop alone costs, the best a model of
-that crop size can do), ``still`` the first frame's lips all the time (what saying nothing scores).
+that crop size can do), ``still`` the first frame's lips all the time (what saying nothing scores),
+``mismatched`` real lips that say something else, ``linear`` what a ridge regression makes of the
+sound: landmarks, no picture.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,11 +22,13 @@ from numpy.typing import NDArray
 
 from lipglance.compositing import Compositor
 from lipglance.crop import CropConfig, video_crops
+from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.geometry import Floats, Image, apply, crop_image, invert
+from lipglance.linear import LinearMouth, fit
 from lipglance.media import iter_video, read_audio
 from lipglance.models import LipModel, find_model, load_model, read_info
-from lipglance.shards import FPS, Sample
+from lipglance.shards import FPS, Sample, ShardDataset
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,13 @@ class Row(Protocol):
         picture = next(clip.pictures())
         return map(Compositor(picture, clip.transforms(crop)[0], crop.size).paste, lips)
 
+    def points(self, clip: Clip, real: Floats) -> Floats | None:
+        """The T frames' 68 landmarks, (T, 68, 2) px, of a row that makes landmarks and no picture.
+
+        real: dlib's landmarks of the real frames, (T, 68, 2) px. None for a row that is looked at.
+        """
+        return None
+
 
 class Real(Row):
     """The clip itself."""
@@ -131,6 +142,68 @@ class Still(Row):
         return np.broadcast_to(identity := clip.identity(), (clip.frames, *identity.shape))
 
 
+class Mismatched(Row):
+    """The real lips of another clip of the same speaker (of the corpus where there is none)."""
+
+    name = "mismatched"
+    crop: CropConfig | None = None
+
+    def lips(self, clip: Clip) -> NDArray[np.uint8]:
+        """Another clip's crops, forth and back where it is shorter."""
+        other = _peer(clip.sample).crops()
+        there_and_back = np.concatenate([other, other[-2:0:-1]])
+        return there_and_back[np.arange(clip.frames) % len(there_and_back)]
+
+
+class Linear(Row):
+    """Mouth points by ridge regression on the sound; makes no picture (`lipglance.linear`)."""
+
+    name = "linear"
+    crop: CropConfig | None = None
+
+    def lips(self, clip: Clip) -> None:
+        """Nothing is painted."""
+        return
+
+    def points(self, clip: Clip, real: Floats) -> Floats:
+        """The true first frame's points, moved as the sound says and carried by the real head."""
+        known = np.flatnonzero(np.isfinite(real[:, 0, 0]))
+        if not len(known):
+            return np.full_like(real, np.nan)
+        first = known[0]
+        frames = clip.transforms()
+        mouth = apply(frames[first], real[first, MOUTH])
+        width = float(np.linalg.norm(mouth[6] - mouth[0]))
+        told = _linear(clip.sample.shard.parent).offsets(clip.audio(16_000), clip.frames)
+        told = told - told[first]
+        points = real.copy()
+        points[:, MOUTH] = apply(invert(frames), mouth + width * told)
+        return points
+
+
+@lru_cache(maxsize=2)
+def _linear(shards: Path) -> LinearMouth:
+    """Fitted to the train split that lies beside the clips that are measured."""
+    return fit(ShardDataset(shards, split="train"))
+
+
+@lru_cache(maxsize=8)
+def _peers(shards: Path, split: str, corpus: str) -> ShardDataset:
+    return ShardDataset(shards, split=split, corpora=corpus)
+
+
+def _peer(sample: Sample) -> Sample:
+    """The next clip of the same speaker, else of the same corpus; InputError where it is alone."""
+    entry = sample.entry
+    clips = list(_peers(sample.shard.parent, entry.split, entry.corpus))
+    same = [other for other in clips if other.speaker == sample.speaker]
+    clips = same if len(same) > 1 else clips
+    keys = [other.key for other in clips]
+    if len(keys) < 2:
+        raise InputError(f"{sample.key}: no other clip of {entry.corpus} in {entry.split}")
+    return clips[(keys.index(sample.key) + 1) % len(keys)]
+
+
 class ModelRow(Row):
     """A model: the first frame's lips saying the clip's sound."""
 
@@ -152,7 +225,9 @@ class ModelRow(Row):
         return chain(first, session.finish(clip.frames))
 
 
-BUILT_IN: dict[str, Callable[[], Row]] = {"real": Real, "pasted": Pasted, "still": Still}
+BUILT_IN: dict[str, Callable[[], Row]] = {
+    row.name: row for row in (Real, Pasted, Still, Mismatched, Linear)
+}
 
 
 def make_row(name: str) -> Row:
