@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lipglance import metrics
+from lipglance.cpbd import BLOCK, cpbd
 from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.geometry import Floats, Image, apply, crop_image, invert, square_matrix
@@ -29,7 +30,7 @@ from lipglance.rows import Clip, Row
 from lipglance.shards import AUDIO_RATE
 
 #: Raised when results of an earlier version can no longer be put beside new ones.
-PROTOCOL = 1
+PROTOCOL = 2
 SIZE = 64
 HALF_SIDE = 0.65
 
@@ -42,6 +43,7 @@ METRICS = (
     "psnr",
     "aperture_r",
     "articulation",
+    "cpbd",
     "silence_leak",
     "jitter",
 )
@@ -74,6 +76,7 @@ class _Track:
     first: Image | None = None
     ssim: list[float] = field(default_factory=list)
     psnr: list[float] = field(default_factory=list)
+    cpbd: list[float] = field(default_factory=list)
     coverage: list[float] = field(default_factory=list)
 
     def shown(self, t: int, picture: Image) -> Image:
@@ -120,9 +123,13 @@ def measure_clip(
             tracks.append(_make(row, clip, real, view))
         except InputError as error:
             records[row.name] = {"error": str(error)}
-    squares = evaluation_crops(real[:, MOUTH])
-    if squares is None:
+    place = mouth_place(real[:, MOUTH])
+    if place is None:
         return records | {t.row.name: _nothing(clip) for t in tracks}
+    squares = square_at(*place, SIZE)
+    # At the frames' own resolution, in whole blocks of CPBD.
+    natives_size = BLOCK * max(1, round(2 * place[1] / BLOCK))
+    natives = square_at(place[0], natives_size / 2, natives_size)
     seen = metrics.detected(real)
     for t, picture in enumerate(clip.pictures()):
         for track in tracks:
@@ -133,6 +140,8 @@ def measure_clip(
                     track.points[t] = found
             if seen[t] and track.faces is None and track.told is None:
                 _compare(track, shown, picture, squares[t], t)
+                sharp = metrics.grey(crop_image(shown, natives[t], natives_size))
+                track.cpbd.append(cpbd(sharp))
     words = clip.sample.meta.get("words", ())
     silent = metrics.silent_frames(clip.audio(AUDIO_RATE), AUDIO_RATE, clip.frames, words=words)
     reference = apply(squares, real[:, MOUTH])
@@ -176,8 +185,8 @@ def _compare(track: _Track, shown: Image, picture: Image, square: Floats, t: int
         track.coverage.append(coverage(square, track.transforms[t], track.lips.shape[1]))
 
 
-def evaluation_crops(mouths: Floats) -> Floats | None:
-    """Transforms (T, 2, 3) into the evaluation crop from real mouth points (T, 20, 2) px.
+def mouth_place(mouths: Floats) -> tuple[Floats, float] | None:
+    """Centres (T, 2) and half side, px, of the evaluation crop of real mouth points (T, 20, 2) px.
 
     NaN frames get the place between their neighbours. None where every frame is NaN.
     """
@@ -190,8 +199,13 @@ def evaluation_crops(mouths: Floats) -> Floats | None:
     centres = mouths[known].mean(1)
     filled = np.stack([np.interp(frames, known, centres[:, axis]) for axis in (0, 1)], 1)
     padded = np.concatenate([filled[:1], filled, filled[-1:]])
-    smooth = padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4
-    return square_matrix(smooth, np.full(len(mouths), half), np.zeros(len(mouths)), SIZE)
+    return padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4, half
+
+
+def square_at(centres: Floats, half: float, size: int) -> Floats:
+    """Transforms (T, 2, 3) into upright squares of `size` px around `centres` (T, 2)."""
+    count = len(centres)
+    return square_matrix(centres, np.full(count, half), np.zeros(count), size)
 
 
 def put_back(picture: Image, crop: Image, matrix: ArrayLike) -> Image:
@@ -246,6 +260,7 @@ def _record(
         # it: their r would be nothing that the row did.
         "aperture_r": metrics.aperture_r(open_made, open_real) if track.moves else None,
         "articulation": metrics.articulation(open_made, open_real),
+        "cpbd": float(np.mean(track.cpbd)) if track.cpbd else None,
         "silence_leak": None if closed is None else metrics.silence_leak(made, silent, closed),
         "jitter": metrics.jitter(made, reference),
     }

@@ -22,11 +22,12 @@ TITLES = {
     "psnr": "PSNR, dB ↑",
     "aperture_r": "aperture r ↑",
     "articulation": "articulation → 1",
+    "cpbd": "CPBD → real",
     "silence_leak": "silence leak ↓",
     "jitter": "jitter → 1",
 }
 _HEAD = (*TITLES.values(), "no landmarks")
-_DIGITS = {"lmd_w": 4, "ssim": 3, "psnr": 1}
+_DIGITS = {"lmd_w": 4, "ssim": 3, "psnr": 1, "cpbd": 3}
 
 
 def about_data(roots: Sequence[Path], samples: Sequence[Sample]) -> dict[str, Any]:
