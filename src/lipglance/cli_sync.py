@@ -21,7 +21,7 @@ log = logging.getLogger("lipglance")
 
 FPS = 25
 SURE = 0.1
-"""Confidence below which an offset is a guess: three in four mismatched test clips are below."""
+"""Confidence below which the answer comes with a warning that it is a guess."""
 
 
 def sync_command(
@@ -29,6 +29,9 @@ def sync_command(
     reach: Annotated[
         int, typer.Option(min=1, max=50, help="Largest shift to try, frames of 1/25 s.")
     ] = REACH,
+    expert: Annotated[
+        Path | None, typer.Option(help="Folder of an expert; default: the one in the package.")
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")
     ] = False,
@@ -44,7 +47,7 @@ def sync_command(
         info = video_info(video)
         if not info.has_audio:
             raise InputError(f"{video} has no sound; expected a video of a talking face with sound")
-        expert = SyncExpert()
+        judge = SyncExpert(expert)
         expected = round(info.duration * FPS)
         with report.progress("looking for the face", expected) as progress:
             points = track_points(iter_video(video, FPS), progress)
@@ -56,10 +59,10 @@ def sync_command(
             )
         if seen < len(points):
             log.warning("%d of %d frames show no face", len(points) - seen, len(points))
-        matrices = video_crops(points, expert.crop)
+        matrices = video_crops(points, judge.crop)
         frames = zip(iter_video(video, FPS), matrices, strict=False)
-        crops = np.stack([crop_image(frame, m, expert.crop.size) for frame, m in frames])
-        score = expert.score(crops, read_audio(video, expert.audio.sample_rate), reach)
+        crops = np.stack([crop_image(frame, m, judge.crop.size) for frame, m in frames])
+        score = judge.score(crops, read_audio(video, judge.audio.sample_rate), reach)
         late = score.offset * 1000 // FPS
         place = "in sync" if not late else f"sound {abs(late)} ms {'late' if late > 0 else 'early'}"
         if score.confidence < SURE:

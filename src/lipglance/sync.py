@@ -67,6 +67,11 @@ class SyncExpert:
 
     def __init__(self, directory: str | Path | None = None, threads: int | None = None) -> None:
         folder = Path(directory) if directory else Path(str(files("lipglance"))) / "weights/sync"
+        if not directory and not folder.is_dir():
+            raise InputError(
+                "this package holds no sync expert; train one (lipglance train configs/sync.yaml, "
+                "lipglance export) and give its folder with --expert"
+            )
         try:
             self.facts: dict[str, Any] = json.loads((folder / "sync.json").read_text())
             self.audio = AudioConfig(**self.facts["audio"])
