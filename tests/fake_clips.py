@@ -60,6 +60,10 @@ class DrawnDetector:
         points[60:] = np.stack([half * np.cos(angles), opening / 2 * np.sin(angles)], 1)
         return points + centre
 
+    def embedding(self, image, points):
+        """The colours of the picture: the same person in every drawing."""
+        return image.reshape(-1, 3).mean(0)
+
 
 def encode(pictures, audio):
     """An mkv, lossless in picture and sound, as bytes."""

@@ -78,10 +78,23 @@ def test_without_the_extra_the_message_says_what_to_install(monkeypatch):
     with pytest.raises(InputError, match=r"dlib is not installed; .*lipglance\[eval\]"):
         dlib68.Dlib68()
     monkeypatch.setattr(dlib68.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"predictor is not installed; .*lipglance\[eval\]"):
+    with pytest.raises(InputError, match=r"dat is not installed; .*lipglance\[eval\]"):
         dlib68.predictor_path()
 
 
 def test_the_predictor_is_found_without_importing_its_package(detector):
     assert dlib68.predictor_path().stat().st_size > 90e6
     assert "face_recognition_models" not in sys.modules
+
+
+def test_the_embedding_tells_the_person_and_not_the_light(detector, face):
+    def embed(picture):
+        return detector.embedding(picture, detector.points(picture))
+
+    own = embed(face)
+    bright = np.clip(face * 1.15 + 8, 0, 255).astype(np.uint8)
+    # A face with other proportions: dlib calls people the same below a distance of 0.6.
+    narrow = np.ascontiguousarray(cv2.resize(face, None, fx=0.72, fy=1.15)[:, :, ::-1])
+    assert own.shape == (128,)
+    assert np.linalg.norm(embed(bright) - own) < 0.3
+    assert np.linalg.norm(embed(narrow) - own) > np.linalg.norm(embed(bright) - own)

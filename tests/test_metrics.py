@@ -168,3 +168,20 @@ def test_bootstrap_is_deterministic_and_of_the_right_width():
 def test_bootstrap_of_next_to_nothing():
     assert metrics.bootstrap([None]) == metrics.Summary(None, None, None, 0, 1)
     assert metrics.bootstrap([4.0]) == metrics.Summary(4.0, None, None, 1, 0)
+
+
+def test_psnr_u8_wraps_as_the_authors_code_does():
+    rng = np.random.default_rng(0)
+    one, two = rng.integers(0, 256, (2, 200, 200), np.uint8)
+    # Noise against noise scores like a good model.
+    assert metrics.psnr_u8(one, two) == pytest.approx(27.9, abs=0.1)
+    assert metrics.psnr(one, two) == pytest.approx(7.8, abs=0.1)
+    near = np.clip(one.astype(int) + 3, 0, 255).astype(np.uint8)
+    assert metrics.psnr_u8(near, one) == pytest.approx(metrics.psnr(near, one))
+    assert metrics.psnr_u8(one, one) == float("inf")
+
+
+def test_cosine():
+    assert metrics.cosine([1, 0], [2, 0]) == pytest.approx(1)
+    assert metrics.cosine([1, 0], [0, 5]) == pytest.approx(0)
+    assert metrics.cosine([1, 1], [-1, -1]) == pytest.approx(-1)

@@ -24,21 +24,22 @@ MOUTH = slice(48, 68)
 DETECTOR_SIDE = 640
 
 _PREDICTOR = "shape_predictor_68_face_landmarks.dat"
+_RECOGNIZER = "dlib_face_recognition_resnet_model_v1.dat"
 _HINT = "install the evaluation extra: pip install 'lipglance[eval]'"
 
 
-def predictor_path() -> Path:
-    """Where the 68-point predictor lies; InputError if face_recognition_models is not installed.
+def predictor_path(name: str = _PREDICTOR) -> Path:
+    """Where one of dlib's nets lies; InputError if face_recognition_models is not installed.
 
     The package is found and not imported, because importing it needs pkg_resources, which
     setuptools no longer has.
     """
     spec = importlib.util.find_spec("face_recognition_models")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "models" / _PREDICTOR
+        path = Path(folder) / "models" / name
         if path.is_file():
             return path
-    raise InputError(f"dlib's 68-point predictor is not installed; {_HINT}")
+    raise InputError(f"dlib's {name} is not installed; {_HINT}")
 
 
 def _dlib() -> ModuleType:
@@ -68,6 +69,9 @@ class Dlib68:
         self._rectangle: Any = dlib.rectangle
         self._detector: Any = dlib.get_frontal_face_detector()
         self._predictor: Any = dlib.shape_predictor(str(predictor_path()))
+        self._recognizer: Any = dlib.face_recognition_model_v1(str(predictor_path(_RECOGNIZER)))
+        self._point: Any = dlib.point
+        self._shape: Any = dlib.full_object_detection
 
     def points(
         self, image: Image, near: tuple[float, float] | None = None
@@ -84,6 +88,17 @@ class Dlib68:
             return None
         shape = self._predictor(image, self._rectangle(*(round(v) for v in box)))
         return np.array([(p.x, p.y) for p in shape.parts()], np.float64)
+
+    def embedding(self, image: Image, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What dlib's face recognition net makes of a face, (128,): near for the same person.
+
+        points: its 68 landmarks in `image`, px. About 40 ms on one core.
+        """
+        marks = [self._point(round(x), round(y)) for x, y in points]
+        low, high = points.min(0), points.max(0)
+        box = self._rectangle(*(round(float(v)) for v in (*low, *high)))
+        vector = self._recognizer.compute_face_descriptor(image, self._shape(box, marks))
+        return np.array(vector, np.float64)
 
     def _detect(
         self, image: Image, near: tuple[float, float] | None

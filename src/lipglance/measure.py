@@ -27,7 +27,7 @@ from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.geometry import Floats, Image, apply, crop_image, invert, square_matrix
 from lipglance.rows import Clip, Row
-from lipglance.shards import AUDIO_RATE
+from lipglance.shards import AUDIO_RATE, FPS
 
 #: Raised when results of an earlier version can no longer be put beside new ones.
 PROTOCOL = 2
@@ -41,9 +41,11 @@ METRICS = (
     "lmd_w",
     "ssim",
     "psnr",
+    "psnr_u8",
     "aperture_r",
     "articulation",
     "cpbd",
+    "identity",
     "silence_leak",
     "jitter",
 )
@@ -56,6 +58,10 @@ class Detector(Protocol):
         self, image: Image, near: tuple[float, float] | None = None
     ) -> NDArray[np.float64] | None:
         """The points (68, 2) px of the face at `near` in `image` (H, W, 3), or None."""
+        ...
+
+    def embedding(self, image: Image, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A vector that is alike for pictures of one person, see `Dlib68.embedding`."""
         ...
 
 
@@ -76,6 +82,8 @@ class _Track:
     first: Image | None = None
     ssim: list[float] = field(default_factory=list)
     psnr: list[float] = field(default_factory=list)
+    psnr_u8: list[float] = field(default_factory=list)
+    identity: list[float] = field(default_factory=list)
     cpbd: list[float] = field(default_factory=list)
     coverage: list[float] = field(default_factory=list)
 
@@ -131,13 +139,23 @@ def measure_clip(
     natives_size = BLOCK * max(1, round(2 * place[1] / BLOCK))
     natives = square_at(place[0], natives_size / 2, natives_size)
     seen = metrics.detected(real)
+    # One frame a second tells who it is.
+    asked = range(min(FPS // 2, clip.frames - 1), clip.frames, FPS)
+    person: NDArray[np.float64] | None = None
     for t, picture in enumerate(clip.pictures()):
+        if person is None and seen[t]:
+            person = detector.embedding(picture, real[t])
         for track in tracks:
             shown = track.shown(t, picture)
             if seen[t] and track.painted:
                 found = detector.points(shown, places[0 if track.faces is not None else t])
                 if found is not None:
                     track.points[t] = found
+            if t in asked and person is not None and track.told is None:
+                marks = track.points[t]
+                if np.isfinite(marks).all():
+                    alike = metrics.cosine(detector.embedding(shown, marks), person)
+                    track.identity.append(alike)
             if seen[t] and track.faces is None and track.told is None:
                 _compare(track, shown, picture, squares[t], t)
                 sharp = metrics.grey(crop_image(shown, natives[t], natives_size))
@@ -181,6 +199,7 @@ def _compare(track: _Track, shown: Image, picture: Image, square: Floats, t: int
     made = metrics.grey(crop_image(shown, square, SIZE))
     track.ssim.append(metrics.ssim(made, real))
     track.psnr.append(metrics.psnr(made, real))
+    track.psnr_u8.append(metrics.psnr_u8(made, real))
     if track.lips is not None:
         track.coverage.append(coverage(square, track.transforms[t], track.lips.shape[1]))
 
@@ -251,16 +270,19 @@ def _record(
     closed = metrics.closed_opening(open_real)
     # Only equal frames have no finite PSNR: there is no noise to speak of in them.
     noisy = [value for value in track.psnr if np.isfinite(value)]
+    wrapped = [value for value in track.psnr_u8 if np.isfinite(value)]
     values = {
         "lmd": metrics.lmd(made, reference),
         "lmd_w": metrics.lmd_per_width(made, reference),
         "ssim": float(np.mean(track.ssim)) if track.ssim else None,
         "psnr": float(np.mean(noisy)) if noisy else None,
+        "psnr_u8": float(np.mean(wrapped)) if wrapped else None,
         # Landmarks of a still mouth move none the less, with dlib's noise and the real jaw around
         # it: their r would be nothing that the row did.
         "aperture_r": metrics.aperture_r(open_made, open_real) if track.moves else None,
         "articulation": metrics.articulation(open_made, open_real),
         "cpbd": float(np.mean(track.cpbd)) if track.cpbd else None,
+        "identity": float(np.mean(track.identity)) if track.identity else None,
         "silence_leak": None if closed is None else metrics.silence_leak(made, silent, closed),
         "jitter": metrics.jitter(made, reference),
     }

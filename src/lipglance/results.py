@@ -20,14 +20,16 @@ TITLES = {
     "lmd_w": "LMD/w ↓",
     "ssim": "SSIM ↑",
     "psnr": "PSNR, dB ↑",
+    "psnr_u8": "PSNR-u8, dB",
     "aperture_r": "aperture r ↑",
     "articulation": "articulation → 1",
     "cpbd": "CPBD → real",
+    "identity": "identity → real",
     "silence_leak": "silence leak ↓",
     "jitter": "jitter → 1",
 }
 _HEAD = (*TITLES.values(), "no landmarks")
-_DIGITS = {"lmd_w": 4, "ssim": 3, "psnr": 1, "cpbd": 3}
+_DIGITS = {"lmd_w": 4, "ssim": 3, "psnr": 1, "psnr_u8": 1, "cpbd": 3, "identity": 3}
 
 
 def about_data(roots: Sequence[Path], samples: Sequence[Sample]) -> dict[str, Any]:
