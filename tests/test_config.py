@@ -27,6 +27,17 @@ def test_base_comes_first_and_overrides_last(tmp_path):
     assert (loss.pixel, loss.perceptual, loss.correlation) == (4.0, 3.0, 0.0)
 
 
+def test_a_base_may_have_a_base_but_not_itself(tmp_path):
+    (tmp_path / "one.yaml").write_text("steps: 5\nbatch: 2\n")
+    (tmp_path / "two.yaml").write_text("base: one.yaml\nbatch: 3\n")
+    (tmp_path / "three.yaml").write_text("base: two.yaml\nrate: 1.0e-3\n")
+    config = load_config(tmp_path / "three.yaml")
+    assert (config.steps, config.batch, config.rate) == (5, 3, 1e-3)
+    (tmp_path / "round.yaml").write_text("base: round.yaml\nsteps: 4\n")
+    with pytest.raises(InputError, match="round"):
+        load_config(tmp_path / "round.yaml")
+
+
 def test_defaults_are_the_papers_width():
     assert TrainConfig().generator.width == 64
 

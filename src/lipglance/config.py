@@ -8,6 +8,9 @@ from typing import Any
 
 from .errors import InputError
 
+MOST_LAYERS = 8
+"""A chain of bases that is longer goes in circles."""
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -199,7 +202,8 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainCo
     """Read a YAML config.
 
     Args:
-        path: the file; a key ``base`` names another YAML beside it whose values come first.
+        path: the file; a key ``base`` names another YAML beside it whose values come first, which
+            may have a base of its own.
         overrides: ``key=value`` or ``loss.pixel=2`` strings that win over the file.
 
     Raises:
@@ -213,10 +217,16 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> TrainCo
     if not path.is_file():
         raise InputError(f"no config at {path}; expected a YAML file such as configs/lmgg.yaml")
     try:
-        own = OmegaConf.to_container(OmegaConf.load(path))
-        layers = [OmegaConf.create(own)]
-        if isinstance(own, dict) and "base" in own:
-            layers = [OmegaConf.load(path.parent / str(own.pop("base"))), OmegaConf.create(own)]
+        layers: list[Any] = []
+        while True:
+            own = OmegaConf.to_container(OmegaConf.load(path))
+            base = own.pop("base", None) if isinstance(own, dict) else None
+            layers.insert(0, OmegaConf.create(own))
+            if base is None:
+                break
+            if len(layers) > MOST_LAYERS:
+                raise InputError(f"config {path} has itself as its base; remove the key base")
+            path = path.parent / str(base)
         merged = OmegaConf.merge(*layers, OmegaConf.from_dotlist(list(overrides or [])))
         plain = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, YAMLError, OSError) as error:
