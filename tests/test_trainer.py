@@ -138,6 +138,25 @@ def test_lessons_come_before_the_first_step(shards, tmp_path):
     assert done == {"painting_lesson": 2, "audio_lesson": 1, "step": 1}
 
 
+def test_several_runs_begin_with_the_same_lessons(shards, tmp_path):
+    taught = {"warm_start": True, "painting_lesson": 2, "audio_lesson": 1}
+    lessons, row = tmp_path / "lessons", tmp_path / "row"
+    train(tiny(**taught, steps=0), [shards], lessons, CPU)
+    two_streams = {"adversarial_start": 0, "audio_stream": False}
+    train(tiny(**taught, steps=2, loss=two_streams), [shards], row, CPU, lessons)
+    assert_same(weights(lessons, "autoencoder"), weights(row, "autoencoder"), rtol=0, atol=0)
+    progress = read_checkpoint(row / "last.pt")["progress"]
+    assert (progress["painting_lesson"], progress["step"]) == (2, 2)
+    # The same as a run that had the lessons itself.
+    train(tiny(**taught, steps=2), [shards], tmp_path / "own", CPU)
+    train(tiny(**taught, steps=2), [shards], tmp_path / "begun", CPU, lessons)
+    assert_same(weights(tmp_path / "own"), weights(tmp_path / "begun"), rtol=0, atol=0)
+    with pytest.raises(InputError, match="cannot begin this run: audio_lesson"):
+        train(tiny(**{**taught, "audio_lesson": 2}), [shards], tmp_path / "no", CPU, lessons)
+    with pytest.raises(InputError, match="gone beyond its lessons"):
+        train(tiny(**taught), [shards], tmp_path / "no", CPU, row)
+
+
 def test_accumulation_and_bf16(shards, tmp_path):
     config = tiny(batch=4, accumulate=2, steps=1, precision="bf16")
     train(config, [shards], tmp_path / "run", CPU)

@@ -16,6 +16,9 @@ def train_command(
     override: Annotated[
         list[str] | None, typer.Option("--set", help="config value, as loss.pixel=2")
     ] = None,
+    begin_with: Annotated[
+        Path | None, typer.Option(help="run with steps=0 whose lessons a new run takes over")
+    ] = None,
     minutes: Annotated[float, typer.Option(help="stop with a checkpoint after so long; 0: no")] = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="processes on this machine")] = 1,
@@ -30,7 +33,7 @@ def train_command(
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     logging.getLogger("lipglance").setLevel(logging.INFO)
     options = RunOptions(minutes, accelerator, devices, threads, cache_gib)
-    checkpoint = train(load_config(config, override), list(data), run, options)
+    checkpoint = train(load_config(config, override), list(data), run, options, begin_with)
     typer.echo(f"checkpoint: {checkpoint}")
 
 

@@ -79,6 +79,10 @@ class Learner(Protocol):
         """Take back what `state` gave."""
         ...
 
+    def begin_with(self, state: dict[str, Any]) -> None:
+        """Take over what another run's lessons taught; InputError where there are none."""
+        ...
+
     def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
         """Prepare the early look: writes a PNG and returns the figures on validation clips."""
         ...

@@ -104,6 +104,13 @@ class LipLearner:
             net.load_state_dict(state["networks"][name])
         self.optimizers.load(state["optimizers"])
 
+    def begin_with(self, state: dict[str, Any]) -> None:
+        """See `Learner`; discriminator and correlation encoders begin fresh."""
+        taught = {"generator", "average", "autoencoder"}
+        taught |= set(self.lessons.networks if self.lessons else ())
+        for name in taught:
+            self.networks[name].load_state_dict(state["networks"][name])
+
     def phases(self) -> Sequence[Phase]:
         """See `Learner`."""
         config = self.config

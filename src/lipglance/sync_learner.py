@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .batches import Batch
 from .config import TrainConfig
+from .errors import InputError
 from .learner import Draw, Phase
 from .optimizers import Optimizers, Reduce, decayed
 from .sync_net import SyncNet, shifted_cosine
@@ -58,6 +59,10 @@ class SyncLearner:
         """See `Learner`."""
         self.net.load_state_dict(state["networks"]["sync"])
         self.optimizers.load(state["optimizers"])
+
+    def begin_with(self, state: dict[str, Any]) -> None:
+        """See `Learner`."""
+        raise InputError("a sync expert has no lessons to begin with; leave --begin-with away")
 
     def _step(self, draw: Draw, step: int) -> dict[str, float]:
         return self.step(draw.batch(0, step, self.config.batch), step)

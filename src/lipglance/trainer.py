@@ -34,6 +34,8 @@ PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
 _ALLOWED_CHANGES = {
     "steps", "log_every", "validate_minutes", "checkpoint_minutes", "compile", "accumulate"
 }  # fmt: skip
+_BEGINNING = ("kind", "generator", "autoencoder", "warm_start", "painting_lesson", "audio_lesson")
+"""What must agree where a run takes over another's lessons."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def train(
     data: Sequence[str | Path],
     run: str | Path,
     options: RunOptions | None = None,
+    begin_with: str | Path | None = None,
 ) -> Path:
     """Train or resume a run.
 
@@ -94,12 +97,15 @@ def train(
         data: shard folders.
         run: the run's folder; a checkpoint in it is resumed.
         options: where and how.
+        begin_with: a run of ``steps: 0`` whose autoencoder and lessons a new run takes over, so
+            that several runs have the same beginning and pay for it once.
 
     Returns:
         The checkpoint's path.
 
     Raises:
-        InputError: no usable clips, or the folder holds a run of another configuration.
+        InputError: no usable clips, the folder holds a run of another configuration, or
+            `begin_with` is not the beginning of such a run.
     """
     options = options or RunOptions()
     if config.precision not in PRECISIONS:
@@ -113,7 +119,8 @@ def train(
         strategy="ddp" if options.devices > 1 else "auto",
     )
     fabric.launch()
-    return _Run(fabric, config, list(data), Path(run), options).go()
+    start = None if begin_with is None else Path(begin_with)
+    return _Run(fabric, config, list(data), Path(run), options, start).go()
 
 
 class _Run:
@@ -124,6 +131,7 @@ class _Run:
         data: list[str | Path],
         folder: Path,
         options: RunOptions,
+        start: Path | None = None,
     ) -> None:
         self.fabric, self.config, self.folder, self.options = fabric, config, folder, options
         self.checkpoint = folder / "last.pt"
@@ -131,7 +139,7 @@ class _Run:
         self.learner = make_learner(config, fabric.device, self._reduce)
         self.phases = self.learner.phases()
         self.progress = Progress({phase.name: 0 for phase in self.phases})
-        self._resume()
+        self._resume(start)
         torch.set_float32_matmul_precision("high")
         source = BatchSource(
             data, "train", config.data, AudioConfig(), config.frames, options.cache_gib
@@ -255,15 +263,31 @@ class _Run:
         torch.save(state, part)
         part.replace(self.checkpoint)
 
-    def _resume(self) -> None:
-        if not self.checkpoint.is_file():
+    def _resume(self, start: Path | None) -> None:
+        if self.checkpoint.is_file():
+            state = read_checkpoint(self.checkpoint)
+            _same_run(from_dict(state["config"]), self.config, self.folder)
+            self.learner.load(state)
+            torch.set_rng_state(state["random"])
+        elif start is not None:
+            state = read_checkpoint(start if start.is_file() else start / "last.pt")
+            self._same_start(state, start)
+            self.learner.begin_with(state)
+        else:
             return
-        state = read_checkpoint(self.checkpoint)
-        _same_run(from_dict(state["config"]), self.config, self.folder)
-        self.learner.load(state)
         before = Progress.from_dict(state["progress"])
         self.progress = replace(before, done=self.progress.done | before.done)
-        torch.set_rng_state(state["random"])
+
+    def _same_start(self, state: dict[str, Any], start: Path) -> None:
+        before, after = to_dict(from_dict(state["config"])), to_dict(self.config)
+        changed = [k for k in _BEGINNING if before[k] != after[k]]
+        if state["progress"]["step"]:
+            changed.append("steps (it has gone beyond its lessons)")
+        if changed:
+            raise InputError(
+                f"{start} cannot begin this run: {', '.join(changed)} differ; expected a finished "
+                "run of the same networks and lessons with steps: 0"
+            )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
