@@ -9,7 +9,7 @@ pytest.importorskip("omegaconf")
 from lipglance.config import TrainConfig, from_dict, load_config, to_dict
 from lipglance.errors import InputError
 
-CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

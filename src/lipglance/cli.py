@@ -47,6 +47,9 @@ COMMANDS = {
     "sync-report": Subcommand(
         "lipglance.sync_report:sync_report_command", "Tell how often the sync expert is right."
     ),
+    "reproduce": Subcommand(
+        "lipglance.cli_reproduce:reproduce_command", "Train and measure the paper's tables."
+    ),
     "evaluate": Subcommand(
         "lipglance.evaluate:evaluate_command", "Measure models on the clips of a split."
     ),

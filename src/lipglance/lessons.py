@@ -146,8 +146,12 @@ class Lessons:
             code = self.code(shape.flatten(0, 1)).float()
         features = self.generator.audio(mel)
         told, said = self.head(features), hear(self.generator, features).float()
-        unexplained = (told - shape).square().mean() / shape.square().mean()
-        return unexplained, (said - code).square().mean() / code.square().mean()
+        return _left(told, shape), _left(said, code)
+
+
+def _left(got: Tensor, wanted: Tensor) -> Tensor:
+    """Share of the power of `wanted` that `got` leaves; a batch of mouths at rest has none."""
+    return (got - wanted).square().mean() / wanted.square().mean().clamp(min=1e-6)
 
 
 @torch.no_grad()
