@@ -19,21 +19,19 @@ from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lipglance import metrics
 from lipglance.cpbd import BLOCK, cpbd
 from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
-from lipglance.geometry import Floats, Image, apply, crop_image, invert, square_matrix
+from lipglance.evaluation_crop import SIZE, coverage, mouth_place, put_back, square_at
+from lipglance.geometry import Floats, Image, apply, crop_image, invert
 from lipglance.rows import Clip, Row
 from lipglance.shards import AUDIO_RATE, FPS
 
 #: Raised when results of an earlier version can no longer be put beside new ones.
 PROTOCOL = 2
-SIZE = 64
-HALF_SIDE = 0.65
-
 VIEWS = ("lips", "face")
 
 METRICS = (
@@ -113,8 +111,9 @@ def measure_clip(
 
     A record has ``values`` (a number or None for each of `METRICS`), ``missing_real`` and
     ``missing_generated`` (frames without landmarks), ``coverage`` (share of the evaluation crop
-    that the row made, 0..1), ``seconds`` (for making the lips) or, where the row could not make
-    them, ``error``. view: one of `VIEWS`; no SSIM, PSNR and coverage in the face view. Raises
+    that the row made, 0..1), ``seconds`` (for making the lips), ``opening`` (of the mouth in each
+    frame, px of the evaluation crop) or, where the row could not make them, ``error``. view: one
+    of `VIEWS`; no SSIM, PSNR and coverage in the face view. Raises
     InputError where the clip itself cannot be read.
     """
     middle = (clip.crop.size - 1) / 2
@@ -204,64 +203,6 @@ def _compare(track: _Track, shown: Image, picture: Image, square: Floats, t: int
         track.coverage.append(coverage(square, track.transforms[t], track.lips.shape[1]))
 
 
-def mouth_place(mouths: Floats) -> tuple[Floats, float] | None:
-    """Centres (T, 2) and half side, px, of the evaluation crop of real mouth points (T, 20, 2) px.
-
-    NaN frames get the place between their neighbours. None where every frame is NaN.
-    """
-    known = np.flatnonzero(metrics.detected(mouths))
-    if len(known) == 0:
-        return None
-    box = mouths[known].max(1) - mouths[known].min(1)
-    half = HALF_SIDE * float(np.median(box.max(1)))
-    frames = np.arange(len(mouths))
-    centres = mouths[known].mean(1)
-    filled = np.stack([np.interp(frames, known, centres[:, axis]) for axis in (0, 1)], 1)
-    padded = np.concatenate([filled[:1], filled, filled[-1:]])
-    return padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4, half
-
-
-def square_at(centres: Floats, half: float, size: int) -> Floats:
-    """Transforms (T, 2, 3) into upright squares of `size` px around `centres` (T, 2)."""
-    count = len(centres)
-    return square_matrix(centres, np.full(count, half), np.zeros(count), size)
-
-
-def put_back(picture: Image, crop: Image, matrix: ArrayLike) -> Image:
-    """`picture` (H, W, 3) with the whole square of `crop` (S, S, 3) where it was cut.
-
-    matrix: (2, 3), px of the picture to px of the crop. Hard edges and the crop's own colours: no
-    feather and no colour matching, which would let the real frame help the row.
-    """
-    size = crop.shape[0]
-    edge = size - 0.5
-    corners = apply(invert(matrix), [[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
-    height, width = picture.shape[:2]
-    x0, y0 = np.clip(np.floor(corners.min(0)).astype(int), 0, [width, height])
-    x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, [width, height])
-    result = picture.copy()
-    if x1 <= x0 or y1 <= y0:
-        return result
-    inside = _inside(matrix, np.mgrid[y0:y1, x0:x1][::-1].transpose(1, 2, 0), size)
-    back = invert(matrix)
-    back[:, 2] -= (x0, y0)
-    content = crop_image(np.ascontiguousarray(crop), back, max(x1 - x0, y1 - y0))
-    result[y0:y1, x0:x1][inside] = content[: y1 - y0, : x1 - x0][inside]
-    return result
-
-
-def coverage(square: Floats, matrix: ArrayLike, size: int) -> float:
-    """Share (0..1) of the evaluation crop `square` (2, 3) that a crop of `size` px reaches."""
-    grid = np.mgrid[0:SIZE, 0:SIZE][::-1].transpose(1, 2, 0)
-    return float(_inside(matrix, apply(invert(square), grid), size).mean())
-
-
-def _inside(matrix: ArrayLike, points: ArrayLike, size: int) -> NDArray[np.bool_]:
-    """Which of `points` (..., 2) px of the picture lie in the crop's square."""
-    p = apply(matrix, points)
-    return np.asarray(((p >= -0.5) & (p <= size - 0.5)).all(-1), np.bool_)
-
-
 def _record(
     track: _Track, made: Floats, reference: Floats, silent: NDArray[np.bool_]
 ) -> dict[str, Any]:
@@ -293,6 +234,7 @@ def _record(
         "missing_generated": int((real & ~metrics.detected(made)).sum()),
         "coverage": round(float(np.mean(track.coverage)), 4) if track.coverage else None,
         "seconds": round(track.seconds, 3),
+        "opening": [None if np.isnan(v) else round(float(v), 2) for v in open_made],
     }
 
 
@@ -308,4 +250,5 @@ def _nothing(clip: Clip) -> dict[str, Any]:
         "missing_generated": 0,
         "coverage": None,
         "seconds": 0.0,
+        "opening": [None] * clip.frames,
     }
