@@ -47,6 +47,7 @@ COMMANDS = {
     "sync-report": Subcommand(
         "lipglance.sync_report:sync_report_command", "Tell how often the sync expert is right."
     ),
+    "report": Subcommand("lipglance.cli_report_page:report_command", "Results as an HTML page."),
     "reproduce": Subcommand(
         "lipglance.cli_reproduce:reproduce_command", "Train and measure the paper's tables."
     ),
@@ -68,6 +69,7 @@ EXTRAS = {
     "safetensors": "train",
     "webdataset": "prepare",
     "dlib": "eval",
+    "matplotlib": "eval",
     "face_recognition_models": "eval",
 }
 

@@ -100,7 +100,7 @@ def _missing(group: Mapping[str, Any]) -> str:
     return text + (f", {group['failed_clips']} clips" if group["failed_clips"] else "")
 
 
-def _lines(results: Mapping[str, Any], corpus: str) -> list[list[str]]:
+def row_lines(results: Mapping[str, Any], corpus: str) -> list[list[str]]:
     """A line for each row: its name, the metrics, what is missing."""
     groups = [(row["name"], row["groups"].get(corpus)) for row in results["rows"]]
     ends = [Path(name).name for name, _ in groups]
@@ -116,13 +116,14 @@ def _lines(results: Mapping[str, Any], corpus: str) -> list[list[str]]:
     ]
 
 
-def _corpora(results: Mapping[str, Any]) -> list[tuple[str, int]]:
+def corpora_of(results: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Corpora of the results and their numbers of clips."""
     found = {c: group["clips"] for row in results["rows"] for c, group in row["groups"].items()}
     return list(found.items())
 
 
-def _title(results: Mapping[str, Any], corpus: str, clips: int) -> str:
+def heading(results: Mapping[str, Any], corpus: str, clips: int) -> str:
+    """What a corpus' table shows, in a few words."""
     view = "" if results["view"] == "lips" else f", {results['view']} view"
     return f"{corpus} {results['split']}{view}, {clips} clips"
 
@@ -130,9 +131,9 @@ def _title(results: Mapping[str, Any], corpus: str, clips: int) -> str:
 def tables(results: Mapping[str, Any]) -> list[Table]:
     """One table for each corpus, for a terminal: a line for each metric, a column for each row."""
     made = []
-    for corpus, clips in _corpora(results):
-        table = Table(title=_title(results, corpus, clips), title_justify="left")
-        lines = _lines(results, corpus)
+    for corpus, clips in corpora_of(results):
+        table = Table(title=heading(results, corpus, clips), title_justify="left")
+        lines = row_lines(results, corpus)
         table.add_column("")
         for name, *_ in lines:
             table.add_column(name, justify="right")
@@ -145,11 +146,11 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
 def markdown(results: Mapping[str, Any]) -> str:
     """The same tables for documents, with the command that makes them."""
     parts = []
-    for corpus, clips in _corpora(results):
+    for corpus, clips in corpora_of(results):
         head = ["row", *_HEAD]
-        lines = [f"**{_title(results, corpus, clips)}**", ""]
+        lines = [f"**{heading(results, corpus, clips)}**", ""]
         lines += ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-        lines += ["| " + " | ".join(line) + " |" for line in _lines(results, corpus)]
+        lines += ["| " + " | ".join(line) + " |" for line in row_lines(results, corpus)]
         parts.append("\n".join(lines))
     note = (
         "Mean over clips ± half the 95 % bootstrap interval; in brackets the number of clips that "
