@@ -96,5 +96,8 @@ def test_the_embedding_tells_the_person_and_not_the_light(detector, face):
     # A face with other proportions: dlib calls people the same below a distance of 0.6.
     narrow = np.ascontiguousarray(cv2.resize(face, None, fx=0.72, fy=1.15)[:, :, ::-1])
     assert own.shape == (128,)
+    locked = face.copy()
+    locked.setflags(write=False)
+    np.testing.assert_array_equal(embed(locked), own)
     assert np.linalg.norm(embed(bright) - own) < 0.3
     assert np.linalg.norm(embed(narrow) - own) > np.linalg.norm(embed(bright) - own)

@@ -97,7 +97,9 @@ class Dlib68:
         marks = [self._point(round(x), round(y)) for x, y in points]
         low, high = points.min(0), points.max(0)
         box = self._rectangle(*(round(float(v)) for v in (*low, *high)))
-        vector = self._recognizer.compute_face_descriptor(image, self._shape(box, marks))
+        # dlib takes neither read-only nor sliced pictures here.
+        own = np.require(image, np.uint8, ["C", "W"])
+        vector = self._recognizer.compute_face_descriptor(own, self._shape(box, marks))
         return np.array(vector, np.float64)
 
     def _detect(
