@@ -89,6 +89,16 @@ def test_square_error_is_a_switch():
     assert "square" in learner(tiny(**ALL, square=2)).step([random_batch()], 0)
 
 
+def test_painting_goes_on_beside_the_objective_with_a_fixed_code():
+    part = learner(tiny(**ALL, painting=0.5))
+    before = snapshot(part.lessons.code)
+    terms = part.step([random_batch()], 0, random_batch(1))
+    assert terms["painting/pixel"] > 0
+    assert not moved(part.lessons.code, before)
+    assert all(p.grad is None for p in part.lessons.code.parameters())
+    assert "painting/pixel" not in part.step([random_batch()], 1)
+
+
 def test_terms_can_start_late():
     part = learner(tiny(**ALL, adversarial_start=2, correlation_start=1))
     assert "adversarial" not in part.step([random_batch()], 0)

@@ -55,6 +55,8 @@ class LossConfig:
     Attributes:
         pixel: L1 between generated and real frames in [-1, 1].
         perceptual: mean squared error of autoencoder features.
+        painting: pixel and perceptual terms of single frames painted from true shapes, in every
+            step of the whole objective: what the painting lesson taught is not unlearnt.
         correlation: audio-visual correlation loss.
         square: mean squared error beside L1: L1's best guess of an uncertain mouth is its most
             common state, closed; the square's is the mean.
@@ -74,6 +76,7 @@ class LossConfig:
     derivative: bool = True
     square: float = 0.0
     mouth: float = 0.0
+    painting: float = 0.0
     centred: bool = False
     adversarial: float = 1.0
     flow_stream: bool = True

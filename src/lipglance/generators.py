@@ -42,8 +42,8 @@ def make_generator(config: TrainConfig) -> nn.Module:
     """
     if config.kind not in GENERATORS:
         raise InputError(f"kind {config.kind!r} makes no lips; known: {', '.join(GENERATORS)}")
-    taught = config.warm_start or config.painting_lesson or config.audio_lesson
-    if taught and config.kind != "lmgg":
+    lessons = config.painting_lesson + config.audio_lesson + config.loss.painting
+    if (config.warm_start or lessons) and config.kind != "lmgg":
         raise InputError(f"warm start and lessons are for kind lmgg, not {config.kind}; set 0")
     return GENERATORS[config.kind](config.generator)
 

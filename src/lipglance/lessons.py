@@ -127,10 +127,14 @@ class Lessons:
         parts = (self.generator.audio, self.generator.fusion.audio, self.head)
         return [parameter for part in parts for parameter in part.parameters()]
 
-    def painted(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return some frames of each window as painted from their true shapes, and as they are."""
+    def painted(self, batch: Batch, *, fixed: bool = False) -> tuple[Tensor, Tensor]:
+        """Return some frames of each window as painted from their true shapes, and as they are.
+
+        fixed: the code is not to be learnt any more.
+        """
         every = slice(None, None, batch.video.shape[2] // PAINTED_FRAMES)
         code = self.code(batch.shape[:, every].flatten(0, 1))
+        code = code.detach() if fixed else code
         fake = self._paint(self.generator, batch.identity, code)
         return fake, as_images(batch.video[:, :, every])
 

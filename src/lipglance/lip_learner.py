@@ -149,7 +149,8 @@ class LipLearner:
             if config.warm_start and not config.painting_lesson:
                 self.warm_start(micro[0].identity)
             self.begin()
-        return self.step(micro, step)
+        painting = draw.batch(4, step, PAINTED_CLIPS) if config.loss.painting else None
+        return self.step(micro, step, painting)
 
     def autoencoder_step(self, batch: Batch, step: int = 0) -> dict[str, float]:
         """Train the perceptual loss's autoencoder on single frames."""
@@ -198,12 +199,15 @@ class LipLearner:
         """Start the running average where the lessons have led."""
         self.average.load_state_dict(self.generator.state_dict())
 
-    def step(self, batches: Sequence[Batch], step: int) -> dict[str, float]:
+    def step(
+        self, batches: Sequence[Batch], step: int, painting: Batch | None = None
+    ) -> dict[str, float]:
         """Do one step of generator, correlation encoders and discriminator.
 
         Args:
             batches: the micro-batches whose gradients are accumulated.
             step: number of steps done before.
+            painting: what is painted from true shapes beside them.
 
         Returns:
             The loss terms by name, unweighted, means over the micro-batches.
@@ -224,6 +228,10 @@ class LipLearner:
             (total / len(batches)).backward()  # type: ignore[no-untyped-call]
             made.append(pair.detach())
             note(seen)
+        if painting is not None:
+            total, seen = self.picture_loss(*self._taught.painted(painting, fixed=True))
+            (total * self.config.loss.painting).backward()  # type: ignore[no-untyped-call]
+            terms |= {f"painting/{name}": float(value.detach()) for name, value in seen.items()}
         self.optimizers.step("generator", self.config.clip)
         if self.objective.correlates(step):
             self.optimizers.step("correlation")
