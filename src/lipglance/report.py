@@ -30,12 +30,13 @@ from .rows import Clip, make_row
 from .shards import ShardDataset
 
 STYLE = """
-body{font:16px/1.5 Georgia,serif;color:#222;max-width:1100px;margin:3em auto;padding:0 1.5em}
+body{font:16px/1.5 Georgia,serif;color:#222;max-width:1200px;margin:3em auto;padding:0 1.5em}
 h1,h2,h3{font-weight:normal;line-height:1.2} h1{font-size:2.2em} h2{margin-top:2.5em;
-border-bottom:1px solid #ccc} table{border-collapse:collapse;font:14px/1.4 sans-serif;width:100%}
-th,td{padding:.35em .6em;text-align:right;border-bottom:1px solid #eee;white-space:nowrap}
+border-bottom:1px solid #ccc} table{border-collapse:collapse;font:12px/1.4 sans-serif;width:100%}
+th,td{padding:.35em .4em;text-align:right;border-bottom:1px solid #eee}
+td{white-space:nowrap} thead th{vertical-align:bottom}
 th:first-child,td:first-child{text-align:left} thead th{border-bottom:2px solid #444}
-.wide{overflow-x:auto} img{max-width:100%} figure{margin:1.5em 0}
+.wide{overflow-x:auto} img{width:100%} svg{max-width:100%;height:auto} figure{margin:1.5em 0}
 figcaption,.small{font:13px/1.4 sans-serif;color:#555} code{font-size:13px;background:#f4f4f4;
 padding:.1em .3em}
 """
@@ -173,7 +174,7 @@ def _bar(axis: Axes, metric: str, rows: Sequence[tuple[str, Mapping[str, Any]]])
         if name == "real":
             axis.axvline(summary["mean"], color=_GREY, lw=0.8, ls=":")
     axis.set_yticks(range(len(names)), names, fontsize=8)
-    axis.invert_yaxis()
+    axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_title(TITLES[metric], fontsize=9)
     axis.tick_params(axis="x", labelsize=7)
     axis.spines[["top", "right"]].set_visible(False)
