@@ -3,6 +3,8 @@ import pytest
 
 from fake_clips import CROP, HALF, DrawnDetector, add_clip, draw, drawn_shard, places, track
 from lipglance import measure
+from lipglance.audio import AudioConfig
+from lipglance.crop import CropConfig
 from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.geometry import crop_image
@@ -10,6 +12,7 @@ from lipglance.metrics import opening
 from lipglance.rows import Clip, Pasted, Real, Row, Still
 from lipglance.shard_writer import ShardWriter
 from lipglance.shards import ShardDataset
+from lipglance.sync import SyncScore
 
 FRAMES = 20
 
@@ -53,7 +56,8 @@ def test_real_is_perfect(measured):
     values = dict(measured["real"]["values"])
     assert 0 <= values.pop("cpbd") <= 1
     assert values.pop("identity") == pytest.approx(1, abs=1e-3)
-    assert values.pop("psnr_u8") is None
+    for name in ("psnr_u8", "lse_d", "lse_c", "in_sync"):
+        assert values.pop(name) is None
     assert values == {
         "lmd": 0.0,
         "lmd_w": 0.0,
@@ -187,3 +191,28 @@ def test_a_clip_shorter_than_its_sample_is_refused(tmp_path):
     short = Clip(type(clip.sample)(clip.sample.shard, longer), clip.path)
     with pytest.raises(InputError, match="20 frames decoded, 21 expected"):
         list(short.pictures())
+
+
+class Expert:
+    """Says that everything is in sync, and keeps what it was shown."""
+
+    crop = CropConfig(size=64)
+    audio = AudioConfig()
+
+    def __init__(self):
+        self.seen = []
+
+    def score(self, crops, samples):
+        self.seen.append((crops.shape, samples.shape))
+        return SyncScore(offset=len(self.seen), confidence=0.5, distance=0.9, curve=())
+
+
+def test_the_expert_sees_every_rows_lips_and_hears_the_clip(clip):
+    expert = Expert()
+    found = measure.measure_clip(clip, [Real(), Still()], DrawnDetector(), "lips", expert)
+    assert expert.seen == [((FRAMES, 64, 64, 3), (FRAMES * 640,))] * 2
+    assert found["real"]["values"]["lse_d"] == 0.9
+    assert found["real"]["values"]["lse_c"] == 0.5
+    assert (found["real"]["values"]["in_sync"], found["still"]["values"]["in_sync"]) == (1, 0)
+    alone = measure.measure_clip(clip, [Real()], DrawnDetector())
+    assert alone["real"]["values"]["in_sync"] is None

@@ -64,7 +64,7 @@ def test_tables_for_a_terminal_and_for_documents(found):
     assert "**A val, 3 clips**" in lines
     good = next(line for line in lines if line.startswith("| good"))
     assert good.split(" | ")[1] == "1.50 ± 0.50"
-    assert good.split(" | ")[6] == "0.50 (1)"
+    assert good.split(" | ")[2] == "0.50 (1)"
     assert good.endswith("| 3 + 2 of 20, 1 clips |")
     head, rule = lines[2:4]
     assert head.count("|") == rule.count("|") == good.count("|")

@@ -33,11 +33,13 @@ from lipglance.rows import Clip, Row, describe_row, make_row
 from lipglance.runtime import hardware
 from lipglance.shard_index import write_text
 from lipglance.shards import Sample, ShardDataset
+from lipglance.sync import SyncExpert, describe_expert, packaged_expert
 
 log = logging.getLogger("lipglance")
 
 Record = dict[str, Any]
 Place = tuple[str, str, str]
+Task = tuple[Sample, list[str], str, Path | None]
 """Corpus, key of the clip, row."""
 
 
@@ -54,6 +56,7 @@ def evaluate(
     force: bool = False,
     progress: bool = False,
     command: str = "",
+    expert: Path | None = None,
 ) -> dict[str, Any]:
     """Measure `models` on the clips of `split` in the shards `data`; write and return the results.
 
@@ -61,7 +64,8 @@ def evaluate(
     once. view: "lips" puts the lips back into the real frames; "face" paints them into the first
     frame, as for a user (`lipglance.measure`). corpora: only these (None = all). limit: clips of
     each corpus, spread over it. workers: processes. force: replace an `output` that is there.
-    progress: a bar on stderr. command: kept in the results, so that a reader can run it again.
+    progress: a bar on stderr. expert: folder of a sync expert; None for the package's, without
+    which there are no LSE. command: kept in the results, so that a reader can run it again.
 
     A clip or a model that fails on one is kept as a failure with its reason and logged. Raises
     InputError for unknown rows, a split without clips, an output that exists or cannot be written,
@@ -82,18 +86,23 @@ def evaluate(
     # What must be the same for an earlier run's records to be this run's.
     task = {"protocol": PROTOCOL, "split": split, "view": view, "rows": facts}
     task["data"] = about["sha256"]
+    expert = expert or packaged_expert()
+    if expert is not None:
+        _expert(expert)
+    task["expert"] = None if expert is None else describe_expert(expert)
     partial = output.with_name(f"{output.stem}.partial.jsonl")
     start = perf_counter()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         records = _resume(partial, task)
-        _run(chosen, models, view, records, partial, workers, progress)
+        _run(chosen, models, view, expert, records, partial, workers, progress)
         results = {
             "lipglance": __version__,
             "command": command,
             "protocol": PROTOCOL,
             "split": split,
             "view": view,
+            "expert": task["expert"],
             "data": about,
             "hardware": hardware() | {"workers": workers},
             "seconds": round(perf_counter() - start, 1),
@@ -149,6 +158,7 @@ def _run(
     samples: Sequence[Sample],
     models: Sequence[str],
     view: str,
+    expert: Path | None,
     records: dict[Place, Record],
     partial: Path,
     workers: int,
@@ -156,7 +166,7 @@ def _run(
 ) -> None:
     """Fill `records` with what is missing, each clip with all its missing rows at once."""
     missing = [(s, [m for m in models if _place(s, m) not in records]) for s in samples]
-    todo = [(sample, names, view) for sample, names in missing if names]
+    todo = [(sample, names, view, expert) for sample, names in missing if names]
     done = len(samples) - len(todo)
     with progress_bar("evaluating", len(samples), shown=progress, done=done) as tell:
         if todo:
@@ -171,7 +181,7 @@ def _run(
                     tell(count)
 
 
-def _measured(todo: list[tuple[Sample, list[str], str]], workers: int) -> Iterator[list[Record]]:
+def _measured(todo: list[Task], workers: int) -> Iterator[list[Record]]:
     if workers == 1:
         yield from (_measure(*task) for task in todo)
         return
@@ -202,7 +212,12 @@ def _row(name: str) -> Row:
     return make_row(name)
 
 
-def _measure(sample: Sample, names: Sequence[str], view: str) -> list[Record]:
+@lru_cache(maxsize=2)
+def _expert(folder: Path) -> SyncExpert:
+    return SyncExpert(folder, threads=1)
+
+
+def _measure(sample: Sample, names: Sequence[str], view: str, expert: Path | None) -> list[Record]:
     """Records of one clip for the rows `names`, made in this process."""
     entry = sample.entry
     head: Record = {"key": entry.key, "corpus": entry.corpus, "speaker": entry.speaker}
@@ -215,7 +230,8 @@ def _measure(sample: Sample, names: Sequence[str], view: str) -> list[Record]:
             path = Path(folder) / f"clip{sample.meta['clip_suffix']}"
             path.write_bytes(data)
             rows = [_row(name) for name in names]
-            made = measure_clip(Clip(sample, path), rows, _detector(), view)
+            judge = None if expert is None else _expert(expert)
+            made = measure_clip(Clip(sample, path), rows, _detector(), view, judge)
     except InputError as error:
         made = {name: {"error": str(error)} for name in names}
     return [head | {"row": name} | made[name] for name in names]
@@ -246,6 +262,9 @@ def evaluate_command(
         list[str] | None, typer.Option(help="only this corpus; may be repeated")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="clips of each corpus")] = None,
+    expert: Annotated[
+        Path | None, typer.Option(help="folder of a sync expert, for LSE and offsets")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes")] = 2,
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="print the table as Markdown")
@@ -266,6 +285,7 @@ def evaluate_command(
         force=force,
         progress=sys.stderr.isatty() and not quiet,
         command=shlex.join(["lipglance", *sys.argv[1:]]),
+        expert=expert,
     )
     if as_markdown:
         typer.echo(markdown(results))

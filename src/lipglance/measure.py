@@ -29,6 +29,7 @@ from lipglance.evaluation_crop import SIZE, coverage, mouth_place, put_back, squ
 from lipglance.geometry import Floats, Image, apply, crop_image, invert
 from lipglance.rows import Clip, Row
 from lipglance.shards import AUDIO_RATE, FPS
+from lipglance.sync import MIN_FRAMES, SyncExpert
 
 #: Raised when results of an earlier version can no longer be put beside new ones.
 PROTOCOL = 2
@@ -45,6 +46,9 @@ METRICS = (
     "cpbd",
     "identity",
     "silence_leak",
+    "lse_d",
+    "lse_c",
+    "in_sync",
     "jitter",
 )
 
@@ -84,6 +88,7 @@ class _Track:
     identity: list[float] = field(default_factory=list)
     cpbd: list[float] = field(default_factory=list)
     coverage: list[float] = field(default_factory=list)
+    crops: list[Image] = field(default_factory=list)
 
     def shown(self, t: int, picture: Image) -> Image:
         """The whole picture that the row shows in place of the real one of frame t."""
@@ -105,7 +110,11 @@ class _Track:
 
 
 def measure_clip(
-    clip: Clip, rows: Sequence[Row], detector: Detector, view: str = "lips"
+    clip: Clip,
+    rows: Sequence[Row],
+    detector: Detector,
+    view: str = "lips",
+    expert: SyncExpert | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure what every row makes of `clip`; returns a record for each row's name.
 
@@ -113,8 +122,9 @@ def measure_clip(
     ``missing_generated`` (frames without landmarks), ``coverage`` (share of the evaluation crop
     that the row made, 0..1), ``seconds`` (for making the lips), ``opening`` (of the mouth in each
     frame, px of the evaluation crop) or, where the row could not make them, ``error``. view: one
-    of `VIEWS`; no SSIM, PSNR and coverage in the face view. Raises
-    InputError where the clip itself cannot be read.
+    of `VIEWS`; no SSIM, PSNR and coverage in the face view. expert: judges picture
+    and sound; without it there are no LSE and offset. Raises InputError where the clip itself
+    cannot be read.
     """
     middle = (clip.crop.size - 1) / 2
     places = [(float(x), float(y)) for x, y in invert(clip.transforms()) @ [middle, middle, 1.0]]
@@ -140,6 +150,7 @@ def measure_clip(
     seen = metrics.detected(real)
     # One frame a second tells who it is.
     asked = range(min(FPS // 2, clip.frames - 1), clip.frames, FPS)
+    sync_places = clip.transforms(expert.crop) if expert is not None else squares
     person: NDArray[np.float64] | None = None
     for t, picture in enumerate(clip.pictures()):
         if person is None and seen[t]:
@@ -150,6 +161,9 @@ def measure_clip(
                 found = detector.points(shown, places[0 if track.faces is not None else t])
                 if found is not None:
                     track.points[t] = found
+            if expert is not None and track.told is None:
+                at = sync_places[0 if track.faces is not None else t]
+                track.crops.append(crop_image(shown, at, expert.crop.size))
             if t in asked and person is not None and track.told is None:
                 marks = track.points[t]
                 if np.isfinite(marks).all():
@@ -166,7 +180,11 @@ def measure_clip(
         # A head that keeps still is not to be seen through a square that moves.
         places_made = squares if track.faces is None else squares[:1].repeat(clip.frames, 0)
         made = apply(places_made, track.points[:, MOUTH])
-        records[track.row.name] = _record(track, made, reference, silent)
+        record = _record(track, made, reference, silent)
+        if expert is not None and track.crops:
+            sound = clip.audio(expert.audio.sample_rate)
+            record["values"] |= _rounded(_synced(expert, np.stack(track.crops), sound))
+        records[track.row.name] = record
     return records
 
 
@@ -212,7 +230,7 @@ def _record(
     # Only equal frames have no finite PSNR: there is no noise to speak of in them.
     noisy = [value for value in track.psnr if np.isfinite(value)]
     wrapped = [value for value in track.psnr_u8 if np.isfinite(value)]
-    values = {
+    values = dict.fromkeys(METRICS) | {
         "lmd": metrics.lmd(made, reference),
         "lmd_w": metrics.lmd_per_width(made, reference),
         "ssim": float(np.mean(track.ssim)) if track.ssim else None,
@@ -236,6 +254,17 @@ def _record(
         "seconds": round(track.seconds, 3),
         "opening": [None if np.isnan(v) else round(float(v), 2) for v in open_made],
     }
+
+
+def _synced(
+    expert: SyncExpert, crops: NDArray[np.uint8], sound: NDArray[np.float32]
+) -> dict[str, float | None]:
+    """What the expert says of a row's lips (T, S, S, 3) and the clip's sound."""
+    if len(crops) < MIN_FRAMES:
+        return {}
+    score = expert.score(crops, sound)
+    in_sync = float(abs(score.offset) <= 1)
+    return {"lse_d": score.distance, "lse_c": score.confidence, "in_sync": in_sync}
 
 
 def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:

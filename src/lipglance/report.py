@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .geometry import Image
-from .measure import METRICS
-from .results import TITLES, corpora_of, heading, row_lines
+from .results import TITLES, corpora_of, head, heading, row_lines, shown_metrics
 from .rows import Clip, make_row
 from .shards import ShardDataset
 
@@ -94,7 +93,7 @@ def latex(results: Mapping[str, Any]) -> str:
     """The tables of an evaluation in LaTeX (booktabs)."""
     parts = []
     for corpus, clips in corpora_of(results):
-        head = ["", *TITLES.values()]
+        titles = ["", *head(results)[:-1]]
         rows = [line[:-1] for line in row_lines(results, corpus)]
         body = [" & ".join(map(_tex, row)) + r" \\" for row in rows]
         parts.append(
@@ -102,9 +101,9 @@ def latex(results: Mapping[str, Any]) -> str:
                 [
                     r"\begin{table}\centering\small",
                     rf"\caption{{{_tex(heading(results, corpus, clips))}}}",
-                    r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
+                    r"\begin{tabular}{l" + "r" * (len(titles) - 1) + "}",
                     r"\toprule",
-                    " & ".join(map(_tex, head)) + r" \\",
+                    " & ".join(map(_tex, titles)) + r" \\",
                     r"\midrule",
                     *body,
                     r"\bottomrule",
@@ -140,23 +139,25 @@ def _section(results: Mapping[str, Any], data: Sequence[Path]) -> Iterator[str]:
 
 
 def _table(results: Mapping[str, Any], corpus: str) -> str:
-    head = "".join(f"<th>{html.escape(t)}" for t in ("", *TITLES.values(), "no landmarks"))
+    titles = "".join(f"<th>{html.escape(t)}" for t in ("", *head(results)))
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in line)
         for line in row_lines(results, corpus)
     )
-    return f"<div class=wide><table><thead><tr>{head}<tbody>{body}</table></div>"
+    return f"<div class=wide><table><thead><tr>{titles}<tbody>{body}</table></div>"
 
 
 def bars(results: Mapping[str, Any], corpus: str) -> Figure:
     """A small bar chart for each metric: rows with their intervals."""
     rows = [row for row in results["rows"] if corpus in row["groups"]]
     columns = 4
-    figure = Figure(figsize=(11, 2.4 * -(-len(METRICS) // columns)), layout="constrained")
-    axes = figure.subplots(-(-len(METRICS) // columns), columns, squeeze=False).ravel()
-    for axis, metric in zip(axes, METRICS, strict=False):
+    shown = shown_metrics(results)
+    lines = max(1, -(-len(shown) // columns))
+    figure = Figure(figsize=(11, 2.4 * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axis, metric in zip(axes, shown, strict=False):
         _bar(axis, metric, [(Path(r["name"]).name, r["groups"][corpus]) for r in rows])
-    for axis in axes[len(METRICS) :]:
+    for axis in axes[len(shown) :]:
         axis.set_visible(False)
     return figure
 

@@ -26,9 +26,11 @@ TITLES = {
     "cpbd": "CPBD → real",
     "identity": "identity → real",
     "silence_leak": "silence leak ↓",
+    "lse_d": "LSE-D ↓",
+    "lse_c": "LSE-C ↑",
+    "in_sync": "in sync ↑",
     "jitter": "jitter → 1",
 }
-_HEAD = (*TITLES.values(), "no landmarks")
 _DIGITS = {"lmd_w": 4, "ssim": 3, "psnr": 1, "psnr_u8": 1, "cpbd": 3, "identity": 3}
 
 
@@ -84,8 +86,8 @@ def _summary(values: Iterable[float | None]) -> dict[str, float | int | None]:
 
 def _shown(group: Mapping[str, Any], metric: str) -> str:
     """Mean ± half the interval's width; how many clips are meant where it is not all of them."""
-    value = group["metrics"][metric]
-    if value["mean"] is None:
+    value = group["metrics"].get(metric)
+    if value is None or value["mean"] is None:
         return "-"
     digits = _DIGITS.get(metric, 2)
     text = f"{value['mean']:.{digits}f}"
@@ -100,6 +102,18 @@ def _missing(group: Mapping[str, Any]) -> str:
     return text + (f", {group['failed_clips']} clips" if group["failed_clips"] else "")
 
 
+def shown_metrics(results: Mapping[str, Any]) -> list[str]:
+    """The metrics that any row has a value of, in their order."""
+    groups = [group for row in results["rows"] for group in row["groups"].values()]
+    known = {name for g in groups for name, v in g["metrics"].items() if v["mean"] is not None}
+    return [name for name in METRICS if name in known]
+
+
+def head(results: Mapping[str, Any]) -> list[str]:
+    """Titles of the columns of `row_lines`, without the row's name."""
+    return [*(TITLES[name] for name in shown_metrics(results)), "no landmarks"]
+
+
 def row_lines(results: Mapping[str, Any], corpus: str) -> list[list[str]]:
     """A line for each row: its name, the metrics, what is missing."""
     groups = [(row["name"], row["groups"].get(corpus)) for row in results["rows"]]
@@ -108,7 +122,7 @@ def row_lines(results: Mapping[str, Any], corpus: str) -> list[list[str]]:
         # The last part of a model's path is enough where it is the only one of that name.
         [
             end if ends.count(end) == 1 else name,
-            *(_shown(group, m) for m in METRICS),
+            *(_shown(group, m) for m in shown_metrics(results)),
             _missing(group),
         ]
         for end, (name, group) in zip(ends, groups, strict=True)
@@ -137,7 +151,7 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
         table.add_column("")
         for name, *_ in lines:
             table.add_column(name, justify="right")
-        for title, *values in zip(_HEAD, *(line[1:] for line in lines), strict=True):
+        for title, *values in zip(head(results), *(line[1:] for line in lines), strict=True):
             table.add_row(title, *values)
         made.append(table)
     return made
@@ -147,9 +161,9 @@ def markdown(results: Mapping[str, Any]) -> str:
     """The same tables for documents, with the command that makes them."""
     parts = []
     for corpus, clips in corpora_of(results):
-        head = ["row", *_HEAD]
+        titles = ["row", *head(results)]
         lines = [f"**{heading(results, corpus, clips)}**", ""]
-        lines += ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+        lines += ["| " + " | ".join(titles) + " |", "| --- |" + " ---: |" * (len(titles) - 1)]
         lines += ["| " + " | ".join(line) + " |" for line in row_lines(results, corpus)]
         parts.append("\n".join(lines))
     note = (

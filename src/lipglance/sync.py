@@ -7,6 +7,7 @@ closest, picture and sound are in sync.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -53,6 +54,20 @@ class SyncScore:
         return asdict(self)
 
 
+def packaged_expert() -> Path | None:
+    """The folder of the expert in the package, None where it has none."""
+    folder = Path(str(files("lipglance"))) / "weights" / "sync"
+    return folder if folder.is_dir() else None
+
+
+def describe_expert(folder: Path) -> dict[str, Any]:
+    """Facts of an expert for results, without loading it: what tells two apart."""
+    digest = hashlib.sha256()
+    for part in sorted(folder.glob("*.onnx")):
+        digest.update(part.read_bytes())
+    return {"folder": str(folder), "sha256": digest.hexdigest()}
+
+
 class SyncExpert:
     """The two networks of the expert and how lips and sound must be prepared for them.
 
@@ -66,8 +81,8 @@ class SyncExpert:
     """
 
     def __init__(self, directory: str | Path | None = None, threads: int | None = None) -> None:
-        folder = Path(directory) if directory else Path(str(files("lipglance"))) / "weights/sync"
-        if not directory and not folder.is_dir():
+        folder = Path(directory) if directory else packaged_expert()
+        if folder is None:
             raise InputError(
                 "this package holds no sync expert; train one (lipglance train configs/sync.yaml, "
                 "lipglance export) and give its folder with --expert"
