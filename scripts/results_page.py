@@ -11,8 +11,8 @@ from lipglance.results import markdown
 HEAD = """# Results
 
 Made by `python scripts/results_page.py R.json ...` from the JSONs of the commands under each table.
-*real* is the ceiling, *pasted* the clip's own lips cut out at 64 px and put back, *still* the
-first frame's lips repeated; what each metric means and how it can be fooled: `metrics.md`. What a
+*real* is the ceiling, *still* the first frame's lips repeated, *mismatched* real lips of another
+clip of the speaker, *linear* a ridge regression on the sound (landmarks alone); what each metric means and how it can be fooled: `metrics.md`. What a
 model is and how long it was trained says its card.
 
 Asked of the paper's model on GRID test_seen: LMD below *still*, aperture r of 0.75 or more.

@@ -1,5 +1,7 @@
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lipglance
@@ -138,3 +140,17 @@ def test_a_model_needs_no_torch(tmp_path):
         "print('torch' in sys.modules)"
     )
     assert run_python("-c", code).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["lmgg-grid", "lmgg-lrc-ar"])
+def test_models_of_one_corpus_lie_in_the_repository_with_their_cards(name):
+    folder = Path(__file__).resolve().parents[1] / "weights" / name
+    model = load_model(folder, threads=1)
+    assert model.info.name == name
+    assert model.info.trained_on
+    assert model.info.licence != "not stated"
+    card = (folder / "CARD.md").read_text()
+    for word in ("trained on", "steps", "licence", "Meant for", "Not for"):
+        assert word in card
+    frames = model.start(np.full((64, 64, 3), 128, np.uint8)).finish(3)
+    assert frames.shape == (3, 64, 64, 3)
