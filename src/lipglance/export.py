@@ -97,6 +97,9 @@ def export_model(
                 f"the ONNX file differs from the network by {worst:.4f} (at most {TOLERANCE:.4f} "
                 "expected); this is a fault of the export, please report it"
             )
+        for file in part.iterdir():
+            # safetensors writes for the owner alone; a package is for everybody.
+            file.chmod(0o644)
         card = output / "CARD.md"
         if card.is_file():
             shutil.copy(card, part / "CARD.md")
