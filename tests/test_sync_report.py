@@ -3,7 +3,7 @@
 import numpy as np
 
 from lipglance.shards import ShardDataset
-from lipglance.sync_report import report_lines, sync_report
+from lipglance.sync_report import report_table, sync_report
 from synthetic_shards import write_shards
 
 CONTEXT = 5
@@ -46,6 +46,6 @@ def test_right_and_guessing_experts(tmp_path):
         assert group["offset_1"]["mean"] > 0.7
     poor = sync_report(Guess(), samples)
     assert all(group["shift_1"]["mean"] < 0.95 for group in poor.values())
-    lines = list(report_lines(good))
+    lines = report_table(good).splitlines()
     assert len(lines) == 4
     assert lines[2].startswith("| alpha (4) |")

@@ -15,11 +15,11 @@ from .crop import video_crops
 from .errors import InputError
 from .geometry import crop_image
 from .media import iter_video, read_audio, video_info
+from .shards import FPS
 from .sync import MIN_FRAMES, REACH, SyncExpert
 
 log = logging.getLogger("lipglance")
 
-FPS = 25
 SURE = 0.1
 """Confidence below which the answer comes with a warning that it is a guess."""
 

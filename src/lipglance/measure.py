@@ -176,13 +176,13 @@ def measure_clip(
     words = clip.sample.meta.get("words", ())
     silent = metrics.silent_frames(clip.audio(AUDIO_RATE), AUDIO_RATE, clip.frames, words=words)
     reference = apply(squares, real[:, MOUTH])
+    sound = clip.audio(expert.audio.sample_rate) if expert is not None else None
     for track in tracks:
         # A head that keeps still is not to be seen through a square that moves.
         places_made = squares if track.faces is None else squares[:1].repeat(clip.frames, 0)
         made = apply(places_made, track.points[:, MOUTH])
         record = _record(track, made, reference, silent)
-        if expert is not None and track.crops:
-            sound = clip.audio(expert.audio.sample_rate)
+        if expert is not None and sound is not None and track.crops:
             record["values"] |= _rounded(_synced(expert, np.stack(track.crops), sound))
         records[track.row.name] = record
     return records

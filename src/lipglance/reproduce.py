@@ -6,7 +6,6 @@ Whatever is done already is kept: runs are resumed, finished ones skipped, evalu
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from .config import TrainConfig, load_config
 from .errors import InputError
 from .evaluate import evaluate
 from .export import export_model
-from .results import markdown
+from .results import markdown, markdown_table
 from .shard_index import write_text
 from .trainer import RunOptions, read_checkpoint, train
 
@@ -142,16 +141,15 @@ def published(corpus: str) -> str:
     rows = PUBLISHED.get(corpus.lower())
     if rows is None:
         return ""
-    lines = [
+    note = (
         f"**{corpus}, as published** (Tab. 2; the PSNR there is computed on differences that wrap "
-        "modulo 256 and compares with PSNR-u8 alone; other splits and crops)",
-        "",
-        "| row | LMD | SSIM | PSNR | CPBD |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "modulo 256 and compares with PSNR-u8 alone; other splits and crops)"
+    )
+    lines = [
+        [name, f"{lmd:.2f}", f"{ssim:.2f}", f"{psnr:.2f}", f"{cpbd:.3f}"]
+        for name, (lmd, ssim, psnr, cpbd) in rows.items()
     ]
-    for name, (lmd, ssim, psnr, cpbd) in rows.items():
-        lines.append(f"| {name} | {lmd:.2f} | {ssim:.2f} | {psnr:.2f} | {cpbd:.3f} |")
-    return "\n".join(lines)
+    return f"{note}\n\n{markdown_table(['row', 'LMD', 'SSIM', 'PSNR', 'CPBD'], lines)}"
 
 
 def row_configs(task: Task) -> dict[str, TrainConfig]:
@@ -232,7 +230,7 @@ def measured(
             force=True,
             command=f"lipglance reproduce {name.partition('-')[0]} ...",
         )
-        parts.append(markdown(json.loads(json.dumps(results))))
+        parts.append(markdown(results))
     text = "\n\n".join(parts)
     write_text(task.out / f"{name}.md", text + "\n")
     return text

@@ -89,11 +89,22 @@ def _shown(group: Mapping[str, Any], metric: str) -> str:
     value = group["metrics"].get(metric)
     if value is None or value["mean"] is None:
         return "-"
-    digits = _DIGITS.get(metric, 2)
-    text = f"{value['mean']:.{digits}f}"
-    if value["low"] is not None:
-        text += f" ± {(value['high'] - value['low']) / 2:.{digits}f}"
+    text = with_interval(value, _DIGITS.get(metric, 2))
     return f"{text} ({value['n']})" if value["undefined"] else text
+
+
+def with_interval(summary: Mapping[str, Any], digits: int) -> str:
+    """A summary's mean ± half its interval's width, the mean alone where there is none."""
+    text = f"{summary['mean']:.{digits}f}"
+    if summary["low"] is not None:
+        text += f" ± {(summary['high'] - summary['low']) / 2:.{digits}f}"
+    return text
+
+
+def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table: the first column to the left, figures to the right."""
+    lines = ["| " + " | ".join(titles) + " |", "| --- |" + " ---: |" * (len(titles) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def _missing(group: Mapping[str, Any]) -> str:
@@ -161,11 +172,8 @@ def markdown(results: Mapping[str, Any]) -> str:
     """The same tables for documents, with the command that makes them."""
     parts = []
     for corpus, clips in corpora_of(results):
-        titles = ["row", *head(results)]
-        lines = [f"**{heading(results, corpus, clips)}**", ""]
-        lines += ["| " + " | ".join(titles) + " |", "| --- |" + " ---: |" * (len(titles) - 1)]
-        lines += ["| " + " | ".join(line) + " |" for line in row_lines(results, corpus)]
-        parts.append("\n".join(lines))
+        parts.append(f"**{heading(results, corpus, clips)}**")
+        parts.append(markdown_table(["row", *head(results)], row_lines(results, corpus)))
     note = (
         "Mean over clips ± half the 95 % bootstrap interval; in brackets the number of clips that "
         "have a value where not all do. No landmarks: frames without a face found by dlib in the "

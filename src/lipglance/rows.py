@@ -9,7 +9,6 @@ sound: landmarks, no picture.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
@@ -28,6 +27,7 @@ from lipglance.geometry import Floats, Image, apply, crop_image, invert
 from lipglance.linear import LinearMouth, fit
 from lipglance.media import iter_video, read_audio
 from lipglance.models import LipModel, find_model, load_model, read_info
+from lipglance.runtime import networks_digest
 from lipglance.shards import FPS, Sample, ShardDataset
 
 
@@ -246,8 +246,5 @@ def describe_row(name: str) -> dict[str, Any]:
         return {"name": name, "kind": "built in"}
     directory = find_model(name)
     info = read_info(directory)
-    digest = hashlib.sha256()
-    for part in sorted(directory.glob("*.onnx")):
-        digest.update(part.read_bytes())
     facts = info.to_dict() | {"audio": asdict(info.audio), "crop": asdict(info.crop)}
-    return {"name": name, "kind": info.kind, "model": facts, "sha256": digest.hexdigest()}
+    return {"name": name, "kind": info.kind, "model": facts, "sha256": networks_digest(directory)}

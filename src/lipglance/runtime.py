@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -66,6 +67,14 @@ def engines() -> tuple[str, ...]:
     if find_spec("openvino") is not None:
         found.append("openvino")
     return tuple(found)
+
+
+def networks_digest(directory: Path) -> str:
+    """SHA-256 of the ONNX files in `directory`: what tells two states of a model apart."""
+    digest = hashlib.sha256()
+    for part in sorted(directory.glob("*.onnx")):
+        digest.update(part.read_bytes())
+    return digest.hexdigest()
 
 
 def open_network(path: Path, threads: int | None = None, engine: str = "auto") -> Network:

@@ -7,7 +7,6 @@ closest, picture and sound are in sync.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from .audio import AudioConfig, log_mel
 from .crop import CropConfig
 from .errors import InputError
-from .runtime import Network, open_network
+from .runtime import Network, networks_digest, open_network
 
 REACH = 15
 """Largest shift looked at, video frames to either side."""
@@ -62,10 +61,7 @@ def packaged_expert() -> Path | None:
 
 def describe_expert(folder: Path) -> dict[str, Any]:
     """Facts of an expert for results, without loading it: what tells two apart."""
-    digest = hashlib.sha256()
-    for part in sorted(folder.glob("*.onnx")):
-        digest.update(part.read_bytes())
-    return {"folder": str(folder), "sha256": digest.hexdigest()}
+    return {"folder": str(folder), "sha256": networks_digest(folder)}
 
 
 class SyncExpert:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 
 from .metrics import bootstrap
 from .progress_bar import progress_bar
-from .results import about_data
+from .results import about_data, markdown_table, with_interval
 from .runtime import hardware
 from .shard_index import write_text
 from .shards import Sample, ShardDataset
@@ -79,21 +79,15 @@ def _moved(lips: FloatArray, sound: FloatArray, shift: int) -> list[bool]:
     return late + early
 
 
-def report_lines(groups: dict[str, dict[str, Any]]) -> Iterable[str]:
+def report_table(groups: dict[str, dict[str, Any]]) -> str:
     """The report as a Markdown table."""
     questions = ["other_clip", *(f"shift_{s}" for s in SHIFTS), "offset_0", "offset_1"]
     titles = ["another clip", *(f"{s} frames off" for s in SHIFTS), "best offset 0", "within 1"]
-    yield "| clips | " + " | ".join(titles) + " |"
-    yield "| --- |" + " ---: |" * len(titles)
-    for corpus, found in groups.items():
-        cells = [_cell(found[question]) for question in questions]
-        yield f"| {corpus} ({found['clips']}) | " + " | ".join(cells) + " |"
-
-
-def _cell(summary: dict[str, Any]) -> str:
-    if summary["low"] is None:
-        return f"{summary['mean']:.3f}"
-    return f"{summary['mean']:.3f} ± {(summary['high'] - summary['low']) / 2:.3f}"
+    rows = [
+        [f"{corpus} ({found['clips']})", *(with_interval(found[q], 3) for q in questions)]
+        for corpus, found in groups.items()
+    ]
+    return markdown_table(["clips", *titles], rows)
 
 
 def sync_report_command(
@@ -113,7 +107,7 @@ def sync_report_command(
     shown = sys.stderr.isatty() and not quiet
     groups = sync_report(net, samples, progress=shown)
     if not quiet:
-        typer.echo("\n".join(report_lines(groups)))
+        typer.echo(report_table(groups))
     if output is not None:
         said = {
             "split": split,
