@@ -57,6 +57,8 @@ class LossConfig:
         perceptual: mean squared error of autoencoder features.
         painting: pixel and perceptual terms of single frames painted from true shapes, in every
             step of the whole objective: what the painting lesson taught is not unlearnt.
+        reading: what a small lip reader reads in generated and in real frames is to be the same;
+            the reader is trained first.
         correlation: audio-visual correlation loss.
         square: mean squared error beside L1: L1's best guess of an uncertain mouth is its most
             common state, closed; the square's is the mean.
@@ -77,6 +79,7 @@ class LossConfig:
     square: float = 0.0
     mouth: float = 0.0
     painting: float = 0.0
+    reading: float = 0.0
     centred: bool = False
     adversarial: float = 1.0
     flow_stream: bool = True
@@ -124,6 +127,7 @@ class TrainConfig:
         painting_lesson: steps in which the generator first learns to paint single frames of a
             mouth whose true shape it is told.
         painting_rate: highest rate of the painting lesson.
+        reading_lesson: steps in which the lip reader of ``loss.reading`` learns, if there is one.
         audio_lesson: steps in which the audio encoder then learns to tell that shape.
         ema: decay of the running average of the generator, which is what is shipped.
     """
@@ -142,6 +146,7 @@ class TrainConfig:
     warm_start: bool = False
     painting_lesson: int = 0
     painting_rate: float = 1e-3
+    reading_lesson: int = 800
     audio_lesson: int = 0
     correlation_rate: float = 1e-4
     correlation_weight_decay: float = 5e-4

@@ -18,15 +18,13 @@ from .autoencoder import LipAutoencoder
 from .batches import Batch
 from .generator import Generator
 from .layers import as_images
+from .lip_reader import SHAPE_SCALE
 
 PAINTED_CLIPS, PAINTED_FRAMES = 16, 4
 """Clips to a step of the painting lesson, and how many frames of each it paints."""
 HEARD_WINDOWS = 64
 """Windows to a step of the audio lesson."""
 AUDIO_LESSON_RATE = 2e-3
-
-SHAPE_SCALE = 12.0
-"""A mouth's shape, in mouth widths, times this has a spread of about one."""
 
 
 class ShapeCode(nn.Module):

@@ -21,10 +21,15 @@ from .generators import make_generator, speaking
 from .layers import as_images, channels_last
 from .learner import Draw, Phase
 from .lessons import AUDIO_LESSON_RATE, HEARD_WINDOWS, PAINTED_CLIPS, Lessons, warm_start
+from .lip_reader import LipReader, misread
 from .objective import Objective, Pair
 from .optimizers import Optimizers, Reduce, decayed
 from .picture_loss import PictureLoss
 from .validation import Validation
+
+READING_RATE = 2e-3
+READ_CLIPS = 8
+"""Clips to a step of the reading lesson; all frames of their windows are read."""
 
 
 class LipLearner:
@@ -51,7 +56,12 @@ class LipLearner:
             config.generator.width * 4, config.correlation_width, derivative=loss.derivative
         ).to(device)
         self.flow_encoder = FlowEncoder(config.correlation_width).to(device)
-        self.picture_loss = PictureLoss(loss, config.generator.size, self.autoencoder, device)
+        self.reader: LipReader | None = None
+        if loss.reading:
+            self.reader = LipReader().to(device).eval().requires_grad_(False)
+        self.picture_loss = PictureLoss(
+            loss, config.generator.size, self.autoencoder, device, self.reader
+        )
         self.objective = Objective(
             loss, self.picture_loss, self.audio_encoder, self.flow_encoder, self.discriminator
         )
@@ -70,6 +80,8 @@ class LipLearner:
             config.correlation_weight_decay,
         )
         add("autoencoder", self.autoencoder.parameters(), config.autoencoder.rate)
+        if self.reader is not None:
+            add("reading_lesson", self.reader.parameters(), READING_RATE)
         if self.lessons is not None:
             add("painting_lesson", self.lessons.painters(), config.painting_rate)
             add("audio_lesson", self.lessons.hearers(), AUDIO_LESSON_RATE)
@@ -88,6 +100,7 @@ class LipLearner:
             "discriminator": self.discriminator,
             "audio_encoder": self.audio_encoder,
             "flow_encoder": self.flow_encoder,
+            **({"lip_reader": self.reader} if self.reader else {}),
             **(self.lessons.networks if self.lessons else {}),
         }
 
@@ -106,8 +119,7 @@ class LipLearner:
 
     def begin_with(self, state: dict[str, Any]) -> None:
         """See `Learner`; discriminator and correlation encoders begin fresh."""
-        taught = {"generator", "average", "autoencoder"}
-        taught |= set(self.lessons.networks if self.lessons else ())
+        taught = set(self.networks) - {"discriminator", "audio_encoder", "flow_encoder"}
         for name in taught:
             self.networks[name].load_state_dict(state["networks"][name])
 
@@ -117,6 +129,7 @@ class LipLearner:
         needed = config.loss.perceptual > 0 or config.warm_start
         return (
             Phase("autoencoder", config.autoencoder.steps if needed else 0, self._autoencoder),
+            Phase("reading_lesson", config.reading_lesson if self.reader else 0, self._reading),
             Phase("painting_lesson", config.painting_lesson, self._painting),
             Phase("audio_lesson", config.audio_lesson, self._listening),
             Phase("step", config.steps, self._step),
@@ -131,6 +144,9 @@ class LipLearner:
         # Four images of each clip's window: variety counts more here than neighbouring frames.
         clips = max(1, self.config.autoencoder.batch // 4)
         return self.autoencoder_step(draw.batch(1, step, clips), step)
+
+    def _reading(self, draw: Draw, step: int) -> dict[str, float]:
+        return self.reading_lesson(draw.batch(5, step, READ_CLIPS), step)
 
     def _painting(self, draw: Draw, step: int) -> dict[str, float]:
         batch = draw.batch(3, step, PAINTED_CLIPS)
@@ -169,6 +185,17 @@ class LipLearner:
         """Make the generator begin as the trained autoencoder; ``images`` are sample crops."""
         self.autoencoder.eval()
         warm_start(self._taught.generator, self.autoencoder, images)
+
+    def reading_lesson(self, batch: Batch, step: int) -> dict[str, float]:
+        """Teach the lip reader the shape of the mouth in real frames."""
+        if self.reader is None:
+            raise RuntimeError("loss.reading is 0: there is no lip reader to teach")
+        self.reader.train().requires_grad_(True)
+        self.optimizers.fade("reading_lesson", READING_RATE, step, self.config.reading_lesson)
+        loss = misread(self.reader, batch.video, batch.shape)
+        self.optimizers.minimise("reading_lesson", loss)
+        self.reader.eval().requires_grad_(False)
+        return {"reading_lesson/misread": float(loss.detach())}
 
     def painting_lesson(self, batch: Batch, step: int) -> dict[str, float]:
         """Teach all but the hearing to paint single frames of mouths of known shape."""

@@ -1,4 +1,4 @@
-"""How far a generated frame is from the real one: pixels and the lip autoencoder's features."""
+"""How far a generated frame is from the real one: pixels, features, and what is read from it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .autoencoder import LipAutoencoder
 from .config import LossConfig
+from .lip_reader import LipReader, reading_error
 
 
 def feature_error(got: Tensor, wanted: Tensor) -> Tensor:
@@ -38,19 +39,25 @@ def mouth_importance(size: int, mouth: float) -> Tensor:
 
 
 class PictureLoss:
-    """The pixel and perceptual terms of the objective, weighed.
+    """The pixel, perceptual and reading terms of the objective, weighed.
 
     Args:
         config: the terms' weights.
         size: side of the frames.
         autoencoder: gives the features; its own weights are left alone.
         device: where the frames are.
+        reader: needed where ``config.reading`` is set.
     """
 
     def __init__(
-        self, config: LossConfig, size: int, autoencoder: LipAutoencoder, device: torch.device
+        self,
+        config: LossConfig,
+        size: int,
+        autoencoder: LipAutoencoder,
+        device: torch.device,
+        reader: LipReader | None = None,
     ) -> None:
-        self.config, self.autoencoder = config, autoencoder
+        self.config, self.autoencoder, self.reader = config, autoencoder, reader
         self.importance = mouth_importance(size, config.mouth).to(device)
 
     def __call__(self, fake: Tensor, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -70,4 +77,7 @@ class PictureLoss:
                 wanted = self.autoencoder.features(real)
             seen["perceptual"] = feature_error(self.autoencoder.features(fake), wanted)
             total = total + self.config.perceptual * seen["perceptual"]
+        if self.reader is not None:
+            seen["reading"] = reading_error(self.reader, fake, real)
+            total = total + self.config.reading * seen["reading"]
         return total, seen
