@@ -13,7 +13,7 @@ HEAD = """# Results
 Made by `python scripts/results_page.py R.json ...` from the JSONs of the commands under each table.
 *real* is the ceiling, *still* the first frame's lips repeated, *mismatched* real lips of another
 clip of the speaker, *linear* a ridge regression on the sound (landmarks alone); what each metric
-means and how it can be fooled: `metrics.md`. What a model is and how long it was trained says its
+means and how it can be fooled: `METRICS.md`. What a model is and how long it was trained says its
 card.
 
 Asked of the paper's model on GRID test_seen: LMD below *still*, aperture r of 0.75 or more.

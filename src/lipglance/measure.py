@@ -4,7 +4,7 @@ The lips a row made are put back into the real frames, dlib's landmarks are foun
 in the real frames, and both are compared in the *evaluation crop*: a square, upright in the frame,
 centred on the mean of the real frame's 20 mouth points (smoothed over time by 1/4, 1/2, 1/4), half
 side 0.65 times the clip's median of the larger side of the mouth's box, resized to 64 x 64 px.
-Centre and size come from the real frame for both. ``docs/metrics.md`` explains the choices.
+Centre and size come from the real frame for both. ``docs/METRICS.md`` explains the choices.
 
 In the *face* view the row paints its lips into the first frame instead, as for a user, and nothing
 of the later real frames is in its pictures. The head then keeps still, so that only landmarks can

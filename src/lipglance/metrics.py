@@ -3,7 +3,7 @@
 Mouth points are (T, 20, 2) arrays: dlib's points 48..67 in px of whatever picture the caller
 measures in (the evaluation uses the 64-px lip crop). A frame whose points are NaN was not detected;
 every function leaves out the frames that are missing in either track and returns None where
-nothing is left to measure or the measure has no meaning. ``docs/metrics.md`` tells their traps.
+nothing is left to measure or the measure has no meaning. ``docs/METRICS.md`` tells their traps.
 """
 
 from __future__ import annotations

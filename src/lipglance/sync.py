@@ -1,6 +1,6 @@
 """How well lips and sound go together in time: offset, confidence and distance of a video.
 
-The expert is a network that this project trains on real clips (`sync_net`, `docs/metrics.md`). It
+The expert is a network that this project trains on real clips (`sync_net`, `docs/METRICS.md`). It
 turns 0.2 s of lips and 0.2 s of sound into vectors; where the sound is moved so far that they lie
 closest, picture and sound are in sync.
 """
