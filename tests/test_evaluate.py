@@ -7,8 +7,8 @@ from skimage.data import astronaut
 from typer.testing import CliRunner
 
 from fake_clips import DrawnDetector, add_clip, drawn_shard, opened_face, track
+from lipglance import cli_evaluate, measure
 from lipglance import evaluate as job
-from lipglance import measure
 from lipglance.errors import InputError
 from lipglance.shard_writer import ShardWriter
 
@@ -71,6 +71,42 @@ def test_the_view_is_chosen_and_kept(drawn, data, tmp_path):
     assert results["view"] == "face"
     assert results["rows"][0]["clips"][0]["values"]["ssim"] is None
     assert results["rows"][0]["clips"][0]["values"]["aperture_r"] > 0.98
+
+
+def test_another_speaker_says_the_sound(drawn, data, tmp_path):
+    drawn_shard(data / "test_unseen-00000.tar", 2, 16, split="test_unseen", speaker="b")
+    results = run(data, tmp_path / "r.json", rows=("real", "still"), identity="other")
+    assert results["identity"] == "other"
+    faces = [clip["face"] for clip in results["rows"][1]["clips"]]
+    # Those of OTHER have no second speaker in their corpus; the split comes before the corpus' end.
+    assert [(f["corpus"], f["split"]) for f in faces] == [("DRAWN", "test_unseen")] * 3 + [
+        ("DRAWN", "test_seen")
+    ] * 2
+    assert results["data"]["identities"]["corpora"]["DRAWN"]["speakers"] == ["a", "b"]
+    still = results["rows"][1]["groups"]["DRAWN"]["metrics"]
+    assert still["cpbd"]["n"] == 3
+    assert still["lmd"]["n"] == still["ssim"]["n"] == 0
+    again = run(data, tmp_path / "again.json", rows=("still",), identity="other", limit=1)
+    assert again["rows"][0]["clips"][0]["face"] == faces[0]
+
+
+def test_records_of_own_identities_do_not_serve_for_others(drawn, data, tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "measure_cross", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "r.json", rows=("still",), identity="other")
+    kept = json.loads((tmp_path / "r.partial.jsonl").read_text().splitlines()[0])
+    assert kept["identity"] == "other"
+    results = run(data, tmp_path / "r.json", rows=("still",))
+    assert all("face" not in clip for clip in results["rows"][0]["clips"])
+
+
+def test_nobody_else_is_one_clear_line(drawn, tmp_path):
+    drawn_shard(tmp_path / "val-00000.tar", clips=2, frames=16, split="val")
+    with pytest.raises(InputError, match=r"a is the only speaker .* --data"):
+        run(tmp_path, tmp_path / "r.json", split="val", identity="other")
 
 
 def test_limit_spreads_over_each_corpus(drawn, data, tmp_path):
@@ -146,6 +182,8 @@ def test_a_clip_that_cannot_be_measured_is_counted_not_fatal(drawn, tmp_path, ca
         ({"rows": ("real", "real")}, "each once"),
         ({"rows": ("no such model",)}, "unknown model 'no such model'"),
         ({"limit": 0}, "limit 0"),
+        ({"identity": "twin"}, "identity 'twin'; expected one of own, other"),
+        ({"rows": ("pasted",), "identity": "other"}, "row pasted with other identities"),
         ({"view": "mouth"}, "view 'mouth'; expected one of lips, face"),
         ({"split": "test_unseen"}, "no samples of split test_unseen"),
     ],
@@ -176,7 +214,7 @@ def command_line(data, output, *more):
     import typer
 
     app = typer.Typer()
-    app.command()(job.evaluate_command)
+    app.command()(cli_evaluate.evaluate_command)
     common = ["--data", str(data), "--workers", "1", "--limit", "1", "-o", str(output)]
     return CliRunner().invoke(app, ["real", "still", *common, *more])
 
@@ -190,6 +228,9 @@ def test_the_command_prints_a_table_or_markdown(drawn, data, tmp_path):
     assert "| real | 0.00 |" in text
     assert text.count("| --- |") == 2
     assert command_line(data, tmp_path / "c.json", "--quiet").stdout == ""
+    other = command_line(data, tmp_path / "d.json", "--markdown", "--identity", "other").stdout
+    assert "**DRAWN test_seen, another speaker's face, 1 clips**" in other
+    assert "LMD" not in other
 
 
 @pytest.mark.slow

@@ -214,5 +214,7 @@ def test_the_expert_sees_every_rows_lips_and_hears_the_clip(clip):
     assert found["real"]["values"]["lse_d"] == 0.9
     assert found["real"]["values"]["lse_c"] == 0.5
     assert (found["real"]["values"]["in_sync"], found["still"]["values"]["in_sync"]) == (1, 0)
+    assert (found["real"]["offset"], found["still"]["offset"]) == (1, 2)
     alone = measure.measure_clip(clip, [Real()], DrawnDetector())
     assert alone["real"]["values"]["in_sync"] is None
+    assert alone["real"]["offset"] is None

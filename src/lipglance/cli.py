@@ -52,7 +52,7 @@ COMMANDS = {
         "lipglance.cli_reproduce:reproduce_command", "Train and measure the paper's tables."
     ),
     "evaluate": Subcommand(
-        "lipglance.evaluate:evaluate_command", "Measure models on the clips of a split."
+        "lipglance.cli_evaluate:evaluate_command", "Measure models on the clips of a split."
     ),
 }
 

@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
-import typer
-from rich.console import Console
 
 from lipglance import __version__
+from lipglance.cross_identity import measure_cross, other_identity
 from lipglance.dlib68 import Dlib68, predictor_path
 from lipglance.errors import InputError
 from lipglance.measure import PROTOCOL, VIEWS, measure_clip
 from lipglance.progress_bar import progress_bar
-from lipglance.results import about_data, markdown, summarise, tables
-from lipglance.rows import Clip, Row, describe_row, make_row
+from lipglance.results import about_data, summarise
+from lipglance.rows import Row, describe_row, make_row, stored_clip
 from lipglance.runtime import hardware
 from lipglance.shard_index import write_text
 from lipglance.shards import Sample, ShardDataset
@@ -39,8 +38,21 @@ log = logging.getLogger("lipglance")
 
 Record = dict[str, Any]
 Place = tuple[str, str, str]
-Task = tuple[Sample, list[str], str, Path | None]
 """Corpus, key of the clip, row."""
+
+IDENTITIES = ("own", "other")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to be measured with some rows."""
+
+    sample: Sample
+    face: Sample | None
+    """The clip whose first frame says the sound; None for the sample's own."""
+    rows: list[str]
+    view: str
+    expert: Path | None
 
 
 def evaluate(
@@ -50,6 +62,7 @@ def evaluate(
     *,
     split: str = "test_seen",
     view: str = "lips",
+    identity: str = "own",
     corpora: Sequence[str] | None = None,
     limit: int | None = None,
     workers: int = 2,
@@ -62,14 +75,16 @@ def evaluate(
 
     models: names or directories of models, or built-in rows (`lipglance.rows.BUILT_IN`), each
     once. view: "lips" puts the lips back into the real frames; "face" paints them into the first
-    frame, as for a user (`lipglance.measure`). corpora: only these (None = all). limit: clips of
-    each corpus, spread over it. workers: processes. force: replace an `output` that is there.
-    progress: a bar on stderr. expert: folder of a sync expert; None for the package's, without
-    which there are no LSE. command: kept in the results, so that a reader can run it again.
+    frame, as for a user (`lipglance.measure`). identity: "own" gives each clip its own first
+    frame, "other" that of another speaker (`lipglance.cross_identity`). corpora: only these (None
+    = all). limit: clips of each corpus, spread over it. workers: processes. force: replace an
+    `output` that is there. progress: a bar on stderr. expert: folder of a sync expert; None for
+    the package's, without which there are no LSE. command: kept in the results, so that a reader
+    can run it again.
 
     A clip or a model that fails on one is kept as a failure with its reason and logged. Raises
-    InputError for unknown rows, a split without clips, an output that exists or cannot be written,
-    and where the ``eval`` extra is missing.
+    InputError for unknown rows, a split without clips or without another speaker where one is
+    asked for, an output that exists or cannot be written, and where the ``eval`` extra is missing.
     """
     if len(set(models)) < len(models) or not models:
         raise InputError(f"rows {', '.join(models) or 'none'}; expected one or more, each once")
@@ -77,6 +92,10 @@ def evaluate(
         raise InputError(f"{workers} workers, limit {limit}; expected 1 or more")
     if view not in VIEWS:
         raise InputError(f"view {view!r}; expected one of {', '.join(VIEWS)}")
+    if identity not in IDENTITIES:
+        raise InputError(f"identity {identity!r}; expected one of {', '.join(IDENTITIES)}")
+    if identity == "other" and "pasted" in models:
+        raise InputError("row pasted with other identities: nobody filmed those lips; leave it out")
     if output.exists() and not force:
         raise InputError(f"{output} exists; give another name or --force to replace it")
     facts = [describe_row(name) for name in models]
@@ -84,8 +103,15 @@ def evaluate(
     chosen = _spread(ShardDataset(data, split, corpora), limit)
     about = about_data(data, chosen)
     # What must be the same for an earlier run's records to be this run's.
-    task = {"protocol": PROTOCOL, "split": split, "view": view, "rows": facts}
+    task: Record = {"protocol": PROTOCOL, "split": split, "view": view, "rows": facts}
     task["data"] = about["sha256"]
+    task["identity"] = identity
+    faces: list[Sample] = []
+    if identity == "other":
+        pool = list(ShardDataset(data))
+        faces = [other_identity(sample, pool) for sample in chosen]
+        about["identities"] = about_data(data, faces)
+        task["identities"] = about["identities"]["sha256"]
     expert = expert or packaged_expert()
     if expert is not None:
         _expert(expert)
@@ -95,13 +121,18 @@ def evaluate(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         records = _resume(partial, task)
-        _run(chosen, models, view, expert, records, partial, workers, progress)
+        tasks = [
+            Task(sample, face, list(models), view, expert)
+            for sample, face in zip_longest(chosen, faces)
+        ]
+        _run(tasks, records, partial, workers, progress)
         results = {
             "lipglance": __version__,
             "command": command,
             "protocol": PROTOCOL,
             "split": split,
             "view": view,
+            "identity": identity,
             "expert": task["expert"],
             "data": about,
             "hardware": hardware() | {"workers": workers},
@@ -155,20 +186,20 @@ def _place(sample: Sample, row: str) -> Place:
 
 
 def _run(
-    samples: Sequence[Sample],
-    models: Sequence[str],
-    view: str,
-    expert: Path | None,
+    tasks: Sequence[Task],
     records: dict[Place, Record],
     partial: Path,
     workers: int,
     progress: bool,
 ) -> None:
     """Fill `records` with what is missing, each clip with all its missing rows at once."""
-    missing = [(s, [m for m in models if _place(s, m) not in records]) for s in samples]
-    todo = [(sample, names, view, expert) for sample, names in missing if names]
-    done = len(samples) - len(todo)
-    with progress_bar("evaluating", len(samples), shown=progress, done=done) as tell:
+    missing = [
+        replace(task, rows=[row for row in task.rows if _place(task.sample, row) not in records])
+        for task in tasks
+    ]
+    todo = [task for task in missing if task.rows]
+    done = len(tasks) - len(todo)
+    with progress_bar("evaluating", len(tasks), shown=progress, done=done) as tell:
         if todo:
             with partial.open("a", encoding="utf-8") as file:
                 for count, made in enumerate(_measured(todo, min(workers, len(todo))), done + 1):
@@ -183,12 +214,12 @@ def _run(
 
 def _measured(todo: list[Task], workers: int) -> Iterator[list[Record]]:
     if workers == 1:
-        yield from (_measure(*task) for task in todo)
+        yield from map(_measure, todo)
         return
     # Spawned, because threads of onnxruntime and OpenCV do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
         try:
-            futures = [pool.submit(_measure, *task) for task in todo]
+            futures = [pool.submit(_measure, task) for task in todo]
             for future in as_completed(futures):
                 yield future.result()
         except BaseException:
@@ -217,24 +248,27 @@ def _expert(folder: Path) -> SyncExpert:
     return SyncExpert(folder, threads=1)
 
 
-def _measure(sample: Sample, names: Sequence[str], view: str, expert: Path | None) -> list[Record]:
-    """Records of one clip for the rows `names`, made in this process."""
-    entry = sample.entry
+def _measure(task: Task) -> list[Record]:
+    """Records of one clip for the task's rows, made in this process."""
+    entry = task.sample.entry
     head: Record = {"key": entry.key, "corpus": entry.corpus, "speaker": entry.speaker}
     head["frames"] = entry.frames
+    if task.face is not None:
+        face = task.face.entry
+        head["face"] = {name: getattr(face, name) for name in ("corpus", "split", "speaker", "key")}
     try:
-        data = sample.clip_bytes()
-        if data is None:
-            raise InputError("its shard holds no original clip; prepare the split whole")
         with tempfile.TemporaryDirectory(prefix="lipglance-") as folder:
-            path = Path(folder) / f"clip{sample.meta['clip_suffix']}"
-            path.write_bytes(data)
-            rows = [_row(name) for name in names]
-            judge = None if expert is None else _expert(expert)
-            made = measure_clip(Clip(sample, path), rows, _detector(), view, judge)
+            clip = stored_clip(task.sample, Path(folder) / "sound")
+            rows = [_row(name) for name in task.rows]
+            judge = None if task.expert is None else _expert(task.expert)
+            if task.face is None:
+                made = measure_clip(clip, rows, _detector(), task.view, judge)
+            else:
+                other = stored_clip(task.face, Path(folder) / "face")
+                made = measure_cross(other, clip, rows, _detector(), task.view, judge)
     except InputError as error:
-        made = {name: {"error": str(error)} for name in names}
-    return [head | {"row": name} | made[name] for name in names]
+        made = {name: {"error": str(error)} for name in task.rows}
+    return [head | {"row": name} | made[name] for name in task.rows]
 
 
 def _row_results(
@@ -245,51 +279,3 @@ def _row_results(
         "groups": summarise(clips),
         "clips": [{k: v for k, v in clip.items() if k != "row"} for clip in clips],
     }
-
-
-def evaluate_command(
-    models: Annotated[
-        list[str],
-        typer.Argument(help="names or directories of models; or real, pasted, still"),
-    ],
-    data: Annotated[list[Path], typer.Option("--data", help="shard folder; may be repeated")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="results, JSON")],
-    split: Annotated[str, typer.Option(help="val, test_seen or test_unseen")] = "test_seen",
-    view: Annotated[
-        str, typer.Option(help="lips: put back into each frame; face: painted into the first one")
-    ] = "lips",
-    corpus: Annotated[
-        list[str] | None, typer.Option(help="only this corpus; may be repeated")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="clips of each corpus")] = None,
-    expert: Annotated[
-        Path | None, typer.Option(help="folder of a sync expert, for LSE and offsets")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    as_markdown: Annotated[
-        bool, typer.Option("--markdown", help="print the table as Markdown")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="replace results that are there")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress, no table")] = False,
-) -> None:
-    """Measure models on the test clips of prepared data."""
-    results = evaluate(
-        models,
-        data,
-        output,
-        split=split,
-        view=view,
-        corpora=corpus,
-        limit=limit,
-        workers=workers,
-        force=force,
-        progress=sys.stderr.isatty() and not quiet,
-        command=shlex.join(["lipglance", *sys.argv[1:]]),
-        expert=expert,
-    )
-    if as_markdown:
-        typer.echo(markdown(results))
-    elif not quiet:
-        console = Console()
-        for table in tables(results):
-            console.print(table)

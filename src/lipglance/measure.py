@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,9 @@ from lipglance import metrics
 from lipglance.cpbd import BLOCK, cpbd
 from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
-from lipglance.evaluation_crop import SIZE, coverage, mouth_place, put_back, square_at
-from lipglance.geometry import Floats, Image, apply, crop_image, invert
+from lipglance.evaluation_crop import SIZE, coverage, put_back, square_at
+from lipglance.geometry import Floats, Image, apply, crop_image
+from lipglance.reference import Detector, Reference, filmed, middles
 from lipglance.rows import Clip, Row
 from lipglance.shards import AUDIO_RATE, FPS
 from lipglance.sync import MIN_FRAMES, SyncExpert
@@ -51,20 +52,6 @@ METRICS = (
     "in_sync",
     "jitter",
 )
-
-
-class Detector(Protocol):
-    """Finds the 68 landmarks of a face, see `lipglance.dlib68.Dlib68`."""
-
-    def points(
-        self, image: Image, near: tuple[float, float] | None = None
-    ) -> NDArray[np.float64] | None:
-        """The points (68, 2) px of the face at `near` in `image` (H, W, 3), or None."""
-        ...
-
-    def embedding(self, image: Image, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A vector that is alike for pictures of one person, see `Dlib68.embedding`."""
-        ...
 
 
 @dataclass
@@ -115,24 +102,22 @@ def measure_clip(
     detector: Detector,
     view: str = "lips",
     expert: SyncExpert | None = None,
+    reference: Reference | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure what every row makes of `clip`; returns a record for each row's name.
 
     A record has ``values`` (a number or None for each of `METRICS`), ``missing_real`` and
     ``missing_generated`` (frames without landmarks), ``coverage`` (share of the evaluation crop
     that the row made, 0..1), ``seconds`` (for making the lips), ``opening`` (of the mouth in each
-    frame, px of the evaluation crop) or, where the row could not make them, ``error``. view: one
-    of `VIEWS`; no SSIM, PSNR and coverage in the face view. expert: judges picture
-    and sound; without it there are no LSE and offset. Raises InputError where the clip itself
-    cannot be read.
+    frame, px of the evaluation crop), ``offset`` (the expert's best, frames; None without one) or,
+    where the row could not make them, ``error``. view: one of `VIEWS`; no SSIM, PSNR and coverage
+    in the face view. expert: judges picture and sound; without it there are no LSE and offset.
+    reference: what the landmarks are compared with; None for the clip's own real frames. Raises
+    InputError where the clip itself cannot be read.
     """
-    middle = (clip.crop.size - 1) / 2
-    places = [(float(x), float(y)) for x, y in invert(clip.transforms()) @ [middle, middle, 1.0]]
-    real = np.full((clip.frames, 68, 2), np.nan)
-    for t, picture in enumerate(clip.pictures()):
-        found = detector.points(picture, places[t])
-        if found is not None:
-            real[t] = found
+    if reference is None:
+        reference = filmed(clip, detector)
+    real, place = reference.shown, reference.place
     records: dict[str, dict[str, Any]] = {}
     tracks: list[_Track] = []
     for row in rows:
@@ -140,7 +125,6 @@ def measure_clip(
             tracks.append(_make(row, clip, real, view))
         except InputError as error:
             records[row.name] = {"error": str(error)}
-    place = mouth_place(real[:, MOUTH])
     if place is None:
         return records | {t.row.name: _nothing(clip) for t in tracks}
     squares = square_at(*place, SIZE)
@@ -148,6 +132,7 @@ def measure_clip(
     natives_size = BLOCK * max(1, round(2 * place[1] / BLOCK))
     natives = square_at(place[0], natives_size / 2, natives_size)
     seen = metrics.detected(real)
+    places = middles(clip)
     # One frame a second tells who it is.
     asked = range(min(FPS // 2, clip.frames - 1), clip.frames, FPS)
     sync_places = clip.transforms(expert.crop) if expert is not None else squares
@@ -173,17 +158,19 @@ def measure_clip(
                 _compare(track, shown, picture, squares[t], t)
                 sharp = metrics.grey(crop_image(shown, natives[t], natives_size))
                 track.cpbd.append(cpbd(sharp))
-    words = clip.sample.meta.get("words", ())
-    silent = metrics.silent_frames(clip.audio(AUDIO_RATE), AUDIO_RATE, clip.frames, words=words)
-    reference = apply(squares, real[:, MOUTH])
+    heard = clip.audio(AUDIO_RATE)
+    silent = metrics.silent_frames(heard, AUDIO_RATE, clip.frames, words=clip.words)
     sound = clip.audio(expert.audio.sample_rate) if expert is not None else None
     for track in tracks:
         # A head that keeps still is not to be seen through a square that moves.
         places_made = squares if track.faces is None else squares[:1].repeat(clip.frames, 0)
         made = apply(places_made, track.points[:, MOUTH])
         record = _record(track, made, reference, silent)
-        if expert is not None and sound is not None and track.crops:
-            record["values"] |= _rounded(_synced(expert, np.stack(track.crops), sound))
+        if expert is not None and sound is not None and len(track.crops) >= MIN_FRAMES:
+            score = expert.score(np.stack(track.crops), sound)
+            lse = {"lse_d": score.distance, "lse_c": score.confidence}
+            record["values"] |= _rounded(lse | {"in_sync": float(abs(score.offset) <= 1)})
+            record["offset"] = score.offset
         records[track.row.name] = record
     return records
 
@@ -222,17 +209,17 @@ def _compare(track: _Track, shown: Image, picture: Image, square: Floats, t: int
 
 
 def _record(
-    track: _Track, made: Floats, reference: Floats, silent: NDArray[np.bool_]
+    track: _Track, made: Floats, reference: Reference, silent: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """The figures of one row, from mouth points (T, 20, 2) in px of the evaluation crop."""
-    open_made, open_real = metrics.opening(made), metrics.opening(reference)
-    closed = metrics.closed_opening(open_real)
+    mouth, closed = reference.mouth, reference.closed
+    open_made, open_real = metrics.opening(made), metrics.opening(mouth)
     # Only equal frames have no finite PSNR: there is no noise to speak of in them.
     noisy = [value for value in track.psnr if np.isfinite(value)]
     wrapped = [value for value in track.psnr_u8 if np.isfinite(value)]
     values = dict.fromkeys(METRICS) | {
-        "lmd": metrics.lmd(made, reference),
-        "lmd_w": metrics.lmd_per_width(made, reference),
+        "lmd": metrics.lmd(made, mouth),
+        "lmd_w": metrics.lmd_per_width(made, mouth),
         "ssim": float(np.mean(track.ssim)) if track.ssim else None,
         "psnr": float(np.mean(noisy)) if noisy else None,
         "psnr_u8": float(np.mean(wrapped)) if wrapped else None,
@@ -243,28 +230,18 @@ def _record(
         "cpbd": float(np.mean(track.cpbd)) if track.cpbd else None,
         "identity": float(np.mean(track.identity)) if track.identity else None,
         "silence_leak": None if closed is None else metrics.silence_leak(made, silent, closed),
-        "jitter": metrics.jitter(made, reference),
+        "jitter": metrics.jitter(made, mouth),
     }
-    real = metrics.detected(reference)
+    found = metrics.detected(made)
     return {
         "values": _rounded(values),
-        "missing_real": int((~real).sum()),
-        "missing_generated": int((real & ~metrics.detected(made)).sum()),
+        "missing_real": int((~metrics.detected(mouth)).sum()),
+        "missing_generated": int((metrics.detected(reference.shown) & ~found).sum()),
         "coverage": round(float(np.mean(track.coverage)), 4) if track.coverage else None,
         "seconds": round(track.seconds, 3),
         "opening": [None if np.isnan(v) else round(float(v), 2) for v in open_made],
+        "offset": None,
     }
-
-
-def _synced(
-    expert: SyncExpert, crops: NDArray[np.uint8], sound: NDArray[np.float32]
-) -> dict[str, float | None]:
-    """What the expert says of a row's lips (T, S, S, 3) and the clip's sound."""
-    if len(crops) < MIN_FRAMES:
-        return {}
-    score = expert.score(crops, sound)
-    in_sync = float(abs(score.offset) <= 1)
-    return {"lse_d": score.distance, "lse_c": score.confidence, "in_sync": in_sync}
 
 
 def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
@@ -280,4 +257,5 @@ def _nothing(clip: Clip) -> dict[str, Any]:
         "coverage": None,
         "seconds": 0.0,
         "opening": [None] * clip.frames,
+        "offset": None,
     }

@@ -31,6 +31,12 @@ TITLES = {
     "in_sync": "in sync ↑",
     "jitter": "jitter → 1",
 }
+#: What has to be known to read a table of the cross-identity pass.
+CROSS_NOTE = (
+    "Each sound is said by the first frame of another speaker's clip, so that nothing can be "
+    "compared with a film of it. Aperture r and jitter: against the mouth of the sound's own "
+    "speaker. real: the sound's own clip, its CPBD and identity those of the face's clip."
+)
 _DIGITS = {"lmd_w": 4, "ssim": 3, "psnr": 1, "psnr_u8": 1, "cpbd": 3, "identity": 3}
 
 
@@ -150,7 +156,13 @@ def corpora_of(results: Mapping[str, Any]) -> list[tuple[str, int]]:
 def heading(results: Mapping[str, Any], corpus: str, clips: int) -> str:
     """What a corpus' table shows, in a few words."""
     view = "" if results["view"] == "lips" else f", {results['view']} view"
-    return f"{corpus} {results['split']}{view}, {clips} clips"
+    other = ", another speaker's face" if crossed(results) else ""
+    return f"{corpus} {results['split']}{other}{view}, {clips} clips"
+
+
+def crossed(results: Mapping[str, Any]) -> bool:
+    """Whether another speaker's face says each sound; no results of old do so."""
+    return results.get("identity", "own") == "other"
 
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
@@ -174,7 +186,8 @@ def markdown(results: Mapping[str, Any]) -> str:
     for corpus, clips in corpora_of(results):
         parts.append(f"**{heading(results, corpus, clips)}**")
         parts.append(markdown_table(["row", *head(results)], row_lines(results, corpus)))
-    note = (
+    note = CROSS_NOTE + " " if crossed(results) else ""
+    note += (
         "Mean over clips ± half the 95 % bootstrap interval; in brackets the number of clips that "
         "have a value where not all do. No landmarks: frames without a face found by dlib in the "
         "real + in the generated video."

@@ -9,7 +9,7 @@ sound: landmarks, no picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -48,6 +48,12 @@ class Clip:
         """How the sample's crops were cut."""
         return CropConfig(**self.sample.meta["crop"])
 
+    @property
+    def words(self) -> Sequence[Sequence[float | str]]:
+        """Start, end (seconds) and word of each word that is said, where the corpus tells."""
+        found: Sequence[Sequence[float | str]] = self.sample.meta.get("words", ())
+        return found
+
     def pictures(self) -> Iterator[Image]:
         """The T frames as they are, each (H, W, 3) uint8 RGB, decoded anew at every call.
 
@@ -78,6 +84,16 @@ class Clip:
         """The lip crop of the first frame, (S, S, 3) uint8 RGB."""
         config = crop or self.crop
         return crop_image(next(self.pictures()), self.transforms(config)[0], config.size)
+
+
+def stored_clip(sample: Sample, path: Path) -> Clip:
+    """Write the original file of `sample` to `path` and its own suffix; InputError without one."""
+    data = sample.clip_bytes()
+    if data is None:
+        raise InputError(f"{sample.key}: its shard holds no original clip; prepare the split whole")
+    file = path.with_suffix(sample.meta["clip_suffix"])
+    file.write_bytes(data)
+    return Clip(sample, file)
 
 
 class Row(Protocol):
