@@ -16,12 +16,9 @@ from .errors import InputError
 from .geometry import crop_image
 from .media import iter_video, read_audio, video_info
 from .shards import FPS
-from .sync import MIN_FRAMES, REACH, SyncExpert
+from .sync import MIN_FRAMES, REACH, SURE, SyncExpert
 
 log = logging.getLogger("lipglance")
-
-SURE = 0.1
-"""Confidence below which the answer comes with a warning that it is a guess."""
 
 
 def sync_command(
