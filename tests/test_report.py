@@ -13,6 +13,7 @@ from lipglance import results
 from lipglance.cli import main
 from lipglance.measure import METRICS
 from lipglance.report import latex, read_results
+from lipglance.report_plots import offset_shares, offsets
 
 
 def clip(number, corpus="DRAWN", **values):
@@ -68,6 +69,49 @@ def test_page_has_tables_plots_and_examples_and_needs_nothing_else(found, tmp_pa
     assert "1 evaluations" in capsys.readouterr().out
 
 
+def test_offsets_are_shown_by_row_where_they_are_known(found, tmp_path):
+    made = json.loads(found.read_text())
+    assert offsets(made, "DRAWN") is None
+    still, real, _ = made["rows"]
+    for one, shifts in ((still, (-15, 7)), (real, (0, -1))):
+        for told, shift in zip(one["clips"], shifts, strict=True):
+            told["offset"] = shift
+    shares = offset_shares(still, "DRAWN")
+    assert shares.shape == (31,)
+    assert (shares[0], shares[15 + 7], shares.sum()) == (0.5, 0.5, 1)
+    # One clip that failed and one too short for the expert count neither for nor against.
+    real["clips"] += [clip(2) | {"offset": None}, {"key": "torn", "corpus": "DRAWN", "error": "x"}]
+    assert offset_shares(real, "DRAWN")[[14, 15]].tolist() == [0.5, 0.5]
+    assert offset_shares(real, "OTHER") is None
+    figure = offsets(made, "DRAWN")
+    titles = [axis.get_title() for axis in figure.axes if axis.get_visible()]
+    assert titles == ["still: 0% in sync", "real: 100% in sync"]
+    assert len({axis.get_ylim() for axis in figure.axes if axis.get_visible()}) == 1
+    found.write_text(json.dumps(made))
+    assert main(["report", str(found), "-o", str(tmp_path / "r.html")]) == 0
+    text = (tmp_path / "r.html").read_text()
+    assert text.count("<svg") == 5
+    assert "best: clip0, LMD 1.00 px, aperture r 0.50</figcaption>" in text
+
+
+def test_a_page_of_the_cross_identity_pass(found, tmp_path):
+    face = {"corpus": "DRAWN", "split": "test_seen", "speaker": "b", "key": "clip1"}
+    said = [
+        clip(0, aperture_r=0.4) | {"face": face, "offset": -2},
+        clip(1, aperture_r=0.7) | {"face": face, "offset": 0},
+    ]
+    made = json.loads(found.read_text()) | {"identity": "other"}
+    made["rows"] = [row("real", clip(0, aperture_r=1.0)), row("models/good", *said)]
+    found.write_text(json.dumps(made))
+    assert main(["report", str(found), "-o", str(tmp_path / "r.html")]) == 0
+    text = (tmp_path / "r.html").read_text()
+    assert "DRAWN test_seen, another speaker&#x27;s face, 2 clips" in text
+    assert "Each sound is said by the first frame" in text
+    assert "best: clip1 said by DRAWN b, aperture r 0.70, offset +0 frames" in text
+    assert "worst: clip0 said by DRAWN b, aperture r 0.40, offset -2 frames" in text
+    assert "LMD" not in text
+
+
 def test_strips_where_the_shards_are_at_hand(found, tmp_path):
     made = json.loads(found.read_text())
     made["rows"][2]["name"] = "still"
@@ -81,6 +125,27 @@ def test_strips_where_the_shards_are_at_hand(found, tmp_path):
     made["rows"][1]["name"] = str(tmp_path / "weights" / "lmgg")
     found.write_text(json.dumps(made))
     assert main([*command, "--force"]) == 2
+
+
+def test_strips_of_the_cross_identity_pass_show_the_other_face(found, tmp_path, monkeypatch):
+    drawn_shard(tmp_path / "test_seen-00000.tar", clips=1, frames=20)
+    drawn_shard(tmp_path / "test_unseen-00000.tar", 1, 16, split="test_unseen", speaker="b")
+    face = {"corpus": "DRAWN", "split": "test_unseen", "speaker": "b", "key": "clip0"}
+    made = json.loads(found.read_text()) | {"identity": "other"}
+    made["rows"] = [row("models/good", clip(0, aperture_r=0.4) | {"face": face})]
+    found.write_text(json.dumps(made))
+    shown = []
+
+    class Model:
+        def lips(self, job):
+            shown.append((job.sample.speaker, job.sound.sample.speaker, job.frames))
+            return np.zeros((job.frames, 64, 64, 3), np.uint8)
+
+    monkeypatch.setattr("lipglance.report.make_row", lambda name: Model())
+    page = tmp_path / "report.html"
+    assert main(["report", str(found), "-o", str(page), "--data", str(tmp_path)]) == 0
+    assert shown == [("b", "a", 20)] * 3
+    assert page.read_text().count("data:image/png;base64") == 3
 
 
 def test_latex_escapes_and_rules(found):

@@ -1,8 +1,9 @@
 """``lipglance report``: results as one HTML page that needs nothing else, and as LaTeX tables.
 
 Reads the JSONs that `lipglance evaluate` writes. For every corpus and split: the table, a bar for
-each metric and row with its interval, the opening of the mouth over time for each model's best,
-median and worst clip, and, where the shards are at hand, strips of those clips' frames.
+each metric and row with its interval, how many clips are in sync and how far off the others are,
+the opening of the mouth over time for each model's best, median and worst clip, and, where the
+shards are at hand, strips of those clips' frames.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from .cross_identity import CrossClip
 from .errors import InputError
 from .geometry import Image
-from .results import TITLES, corpora_of, head, heading, row_lines, shown_metrics
-from .rows import Clip, make_row
-from .shards import ShardDataset
+from .report_plots import NOT_MODELS, bars, offsets, track
+from .results import CROSS_NOTE, corpora_of, crossed, head, heading, row_lines
+from .rows import Clip, make_row, stored_clip
+from .shards import Sample, ShardDataset
 
 STYLE = """
 body{font:16px/1.5 Georgia,serif;color:#222;max-width:1200px;margin:3em auto;padding:0 1.5em}
@@ -40,8 +42,6 @@ figcaption,.small{font:13px/1.4 sans-serif;color:#555} code{font-size:13px;backg
 padding:.1em .3em}
 """
 
-_INK, _GREY = "#1b4965", "#9a9a9a"
-_NOT_MODELS = ("real", "pasted", "still", "mismatched", "linear")
 STRIP_FRAMES = 12
 
 
@@ -127,9 +127,19 @@ def _section(results: Mapping[str, Any], data: Sequence[Path]) -> Iterator[str]:
     for corpus, clips in corpora_of(results):
         yield f"<h2>{html.escape(heading(results, corpus, clips))}</h2>"
         yield _table(results, corpus)
+        if crossed(results):
+            yield f"<p class=small>{html.escape(CROSS_NOTE)}</p>"
         yield _figure(bars(results, corpus), "Each metric by row; the line is the real clips'.")
+        histogram = offsets(results, corpus)
+        if histogram is not None:
+            yield _figure(
+                histogram,
+                "Clips by the offset, in frames of 1/25 s, at which the sync expert finds lips and "
+                "sound closest (below 0 the sound comes early). Dark: in sync, at most one frame "
+                "off. Lips that say nothing or something else are spread over all offsets.",
+            )
         for row in results["rows"]:
-            if Path(row["name"]).name not in _NOT_MODELS:
+            if Path(row["name"]).name not in NOT_MODELS:
                 yield from _examples(results, row, corpus, data)
     machine = results["hardware"]
     yield (
@@ -147,96 +157,61 @@ def _table(results: Mapping[str, Any], corpus: str) -> str:
     return f"<div class=wide><table><thead><tr>{titles}<tbody>{body}</table></div>"
 
 
-def bars(results: Mapping[str, Any], corpus: str) -> Figure:
-    """A small bar chart for each metric: rows with their intervals."""
-    rows = [row for row in results["rows"] if corpus in row["groups"]]
-    columns = 4
-    shown = shown_metrics(results)
-    lines = max(1, -(-len(shown) // columns))
-    figure = Figure(figsize=(11, 2.4 * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axis, metric in zip(axes, shown, strict=False):
-        _bar(axis, metric, [(Path(r["name"]).name, r["groups"][corpus]) for r in rows])
-    for axis in axes[len(shown) :]:
-        axis.set_visible(False)
-    return figure
-
-
-def _bar(axis: Axes, metric: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    names = [name for name, _ in rows]
-    found = [group["metrics"].get(metric) or {"mean": None} for _, group in rows]
-    for place, (name, summary) in enumerate(zip(names, found, strict=True)):
-        if summary["mean"] is None:
-            continue
-        shade = _GREY if name in _NOT_MODELS else _INK
-        axis.barh(place, summary["mean"], color=shade, height=0.65)
-        if summary.get("low") is not None:
-            axis.plot([summary["low"], summary["high"]], [place, place], color="black", lw=1.2)
-        if name == "real":
-            axis.axvline(summary["mean"], color=_GREY, lw=0.8, ls=":")
-    axis.set_yticks(range(len(names)), names, fontsize=8)
-    axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.set_title(TITLES[metric], fontsize=9)
-    axis.tick_params(axis="x", labelsize=7)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
 def _examples(
     results: Mapping[str, Any], row: Mapping[str, Any], corpus: str, data: Sequence[Path]
 ) -> Iterator[str]:
-    """The best, the median and the worst clip of a model by LMD."""
+    """The best, the median and the worst clip of a model by LMD, else by aperture r."""
+    by, name, worse = ("aperture_r", "aperture r", -1) if crossed(results) else ("lmd", "LMD", 1)
     measured = [c for c in row["clips"] if c["corpus"] == corpus and "values" in c]
-    measured = [c for c in measured if c["values"]["lmd"] is not None]
+    measured = [c for c in measured if c["values"][by] is not None]
     if not measured:
         return
-    measured.sort(key=lambda clip: float(clip["values"]["lmd"]))
+    measured.sort(key=lambda clip: worse * float(clip["values"][by]))
     places = {"best": 0, "median": len(measured) // 2, "worst": len(measured) - 1}
     real = next((r for r in results["rows"] if r["name"] == "real"), None)
     truth = {c["key"]: c for c in (real["clips"] if real else ()) if c["corpus"] == corpus}
-    yield f"<h3>{html.escape(Path(row['name']).name)}: best, median and worst clip by LMD</h3>"
-    for name, place in places.items():
+    of = "sound's own speaker" if crossed(results) else "real"
+    yield f"<h3>{html.escape(Path(row['name']).name)}: best, median and worst clip by {name}</h3>"
+    for place_name, place in places.items():
         clip = measured[place]
-        values = clip["values"]
-        shown_r = "-" if values["aperture_r"] is None else f"{values['aperture_r']:.2f}"
-        caption = f"{name}: {clip['key']}, LMD {values['lmd']:.2f} px, aperture r {shown_r}"
         if "opening" in clip:
-            yield _figure(track(clip, truth.get(clip["key"])), caption)
-        strip = _strip(results["split"], clip["key"], row["name"], corpus, data)
+            caption = f"{place_name}: {_told(clip)}"
+            yield _figure(track(clip, truth.get(clip["key"]), of), caption)
+        strip = _strip(results["split"], clip, row["name"], data)
         if strip is not None:
-            yield f"<figure><img src='{_png(strip)}' alt=''><figcaption>real, generated</figure>"
+            yield f"<figure><img src='{_png(strip)}' alt=''><figcaption>{of}, generated</figure>"
 
 
-def track(clip: Mapping[str, Any], real: Mapping[str, Any] | None) -> Figure:
-    """The opening of the mouth over time, generated and real."""
-    figure = Figure(figsize=(11, 1.8), layout="constrained")
-    axis = figure.subplots()
-    for found, shade, name in ((real, _GREY, "real"), (clip, _INK, "generated")):
-        if found is not None and "opening" in found:
-            values = np.array(found["opening"], np.float64)
-            axis.plot(np.arange(len(values)) / 25, values, color=shade, lw=1.5, label=name)
-    axis.set_xlabel("seconds", fontsize=8)
-    axis.set_ylabel("opening, px of 64", fontsize=8)
-    axis.tick_params(labelsize=7)
-    axis.legend(fontsize=8, frameon=False, loc="upper right")
-    axis.spines[["top", "right"]].set_visible(False)
-    return figure
+def _told(clip: Mapping[str, Any]) -> str:
+    """A clip's name and its figures in a few words."""
+    values, face = clip["values"], clip.get("face")
+    parts = [clip["key"] + (f" said by {face['corpus']} {face['speaker']}" if face else "")]
+    if values["lmd"] is not None:
+        parts.append(f"LMD {values['lmd']:.2f} px")
+    r = values["aperture_r"]
+    parts.append("aperture r " + ("-" if r is None else f"{r:.2f}"))
+    if clip.get("offset") is not None:
+        parts.append(f"offset {clip['offset']:+d} frames")
+    return ", ".join(parts)
 
 
 def _strip(
-    split: str, key: str, row: str, corpus: str, data: Sequence[Path]
+    split: str, clip: Mapping[str, Any], row: str, data: Sequence[Path]
 ) -> NDArray[np.uint8] | None:
     """Some frames of a clip's own lips over those a model makes; None without the shards."""
-    if not data:
+    sample = _sample(data, split, clip["corpus"], clip["key"])
+    if sample is None:
         return None
-    clips = (s for s in ShardDataset(data, split=split, corpora=corpus) if s.key == key)
-    sample = next(clips, None)
-    stored = None if sample is None else sample.clip_bytes()
-    if sample is None or stored is None:
+    face = clip.get("face")
+    other = _sample(data, face["split"], face["corpus"], face["key"]) if face else None
+    if face and other is None:
         return None
     with tempfile.TemporaryDirectory(prefix="lipglance-") as folder:
-        path = Path(folder) / f"clip{sample.meta['clip_suffix']}"
-        path.write_bytes(stored)
-        made = make_row(row).lips(Clip(sample, path))
+        job: Clip = stored_clip(sample, Path(folder) / "sound")
+        if other is not None:
+            shown = stored_clip(other, Path(folder) / "face")
+            job = CrossClip(shown.sample, shown.path, job)
+        made = make_row(row).lips(job)
     if made is None:
         return None
     real = sample.crops()
@@ -244,6 +219,13 @@ def _strip(
     size = real.shape[1]
     rows = [np.concatenate([_sized(video[t], size) for t in chosen], 1) for video in (real, made)]
     return np.concatenate(rows)
+
+
+def _sample(data: Sequence[Path], split: str, corpus: str, key: str) -> Sample | None:
+    """The sample of that name whose clip is stored; None without it."""
+    found = (s for s in ShardDataset(data, split, corpus) if s.key == key) if data else iter(())
+    sample = next(found, None)
+    return sample if sample is not None and "clip" in sample.entry.members else None
 
 
 def _sized(image: Image, size: int) -> Image:

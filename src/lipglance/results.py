@@ -162,7 +162,7 @@ def heading(results: Mapping[str, Any], corpus: str, clips: int) -> str:
 
 def crossed(results: Mapping[str, Any]) -> bool:
     """Whether another speaker's face says each sound; no results of old do so."""
-    return results.get("identity", "own") == "other"
+    return bool(results.get("identity", "own") == "other")
 
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
