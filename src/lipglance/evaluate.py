@@ -100,7 +100,7 @@ def evaluate(
         raise InputError(f"{output} exists; give another name or --force to replace it")
     facts = [describe_row(name) for name in models]
     predictor_path()
-    chosen = _spread(ShardDataset(data, split, corpora), limit)
+    chosen = spread(ShardDataset(data, split, corpora), limit)
     about = about_data(data, chosen)
     # What must be the same for an earlier run's records to be this run's.
     task: Record = {"protocol": PROTOCOL, "split": split, "view": view, "rows": facts}
@@ -149,7 +149,7 @@ def evaluate(
     return results
 
 
-def _spread(dataset: ShardDataset, limit: int | None) -> list[Sample]:
+def spread(dataset: ShardDataset, limit: int | None) -> list[Sample]:
     """All samples, or `limit` of each corpus at even distances."""
     groups: dict[str, list[Sample]] = {}
     for sample in dataset:

@@ -183,18 +183,27 @@ class Linear(Row):
 
     def points(self, clip: Clip, real: Floats) -> Floats:
         """The true first frame's points, moved as the sound says and carried by the real head."""
-        known = np.flatnonzero(np.isfinite(real[:, 0, 0]))
-        if not len(known):
-            return np.full_like(real, np.nan)
-        first = known[0]
-        frames = clip.transforms()
-        mouth = apply(frames[first], real[first, MOUTH])
-        width = float(np.linalg.norm(mouth[6] - mouth[0]))
         told = _linear(clip.sample.shard.parent).offsets(clip.audio(16_000), clip.frames)
-        told = told - told[first]
-        points = real.copy()
-        points[:, MOUTH] = apply(invert(frames), mouth + width * told)
-        return points
+        return moved_mouth(clip, real, told)
+
+
+def moved_mouth(clip: Clip, real: Floats, told: Floats) -> Floats:
+    """Landmarks (T, 68, 2) px with the mouth of the first frame moved, carried by the real head.
+
+    real: dlib's landmarks of the real frames, (T, 68, 2) px; the first frame that has any gives the
+    mouth. told: offsets of the 20 mouth points, (T, 20, 2) mouth widths; that frame's own are
+    taken off them all.
+    """
+    known = np.flatnonzero(np.isfinite(real[:, 0, 0]))
+    if not len(known):
+        return np.full_like(real, np.nan)
+    first = known[0]
+    frames = clip.transforms()
+    mouth = apply(frames[first], real[first, MOUTH])
+    width = float(np.linalg.norm(mouth[6] - mouth[0]))
+    points = real.copy()
+    points[:, MOUTH] = apply(invert(frames), mouth + width * (told - told[first]))
+    return points
 
 
 @lru_cache(maxsize=2)
