@@ -37,7 +37,8 @@ border-bottom:1px solid #ccc} table{border-collapse:collapse;font:12px/1.4 sans-
 th,td{padding:.35em .4em;text-align:right;border-bottom:1px solid #eee}
 td{white-space:nowrap} thead th{vertical-align:bottom}
 th:first-child,td:first-child{text-align:left} thead th{border-bottom:2px solid #444}
-.wide{overflow-x:auto} img{width:100%} svg{max-width:100%;height:auto} figure{margin:1.5em 0}
+tr.model td{color:#1b4965;font-weight:bold} .wide{overflow-x:auto} img{width:100%}
+svg{width:100%;height:auto} figure{margin:1.5em 0}
 figcaption,.small{font:13px/1.4 sans-serif;color:#555} code{font-size:13px;background:#f4f4f4;
 padding:.1em .3em}
 """
@@ -136,7 +137,8 @@ def _section(results: Mapping[str, Any], data: Sequence[Path]) -> Iterator[str]:
                 histogram,
                 "Clips by the offset, in frames of 1/25 s, at which the sync expert finds lips and "
                 "sound closest (below 0 the sound comes early). Dark: in sync, at most one frame "
-                "off. Lips that say nothing or something else are spread over all offsets.",
+                "off. Read it with LSE-C: lips that do not move can have their least distance at "
+                "0 by chance of where the pauses lie, but never a deep one.",
             )
         for row in results["rows"]:
             if Path(row["name"]).name not in NOT_MODELS:
@@ -151,7 +153,8 @@ def _section(results: Mapping[str, Any], data: Sequence[Path]) -> Iterator[str]:
 def _table(results: Mapping[str, Any], corpus: str) -> str:
     titles = "".join(f"<th>{html.escape(t)}" for t in ("", *head(results)))
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in line)
+        f"<tr{'' if line[0] in NOT_MODELS else ' class=model'}>"
+        + "".join(f"<td>{html.escape(cell)}" for cell in line)
         for line in row_lines(results, corpus)
     )
     return f"<div class=wide><table><thead><tr>{titles}<tbody>{body}</table></div>"

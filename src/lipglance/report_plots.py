@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from .results import TITLES, shown_metrics
 from .sync import REACH
@@ -31,7 +32,7 @@ def bars(results: Mapping[str, Any], corpus: str) -> Figure:
 def _grid(count: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of `count` small plots, four to a line of `height` inches."""
     lines = max(1, -(-count // _COLUMNS))
-    figure = Figure(figsize=(11, height * lines), layout="constrained")
+    figure = Figure(figsize=(11, height * lines), layout=ConstrainedLayoutEngine(h_pad=0.1))
     axes = list(figure.subplots(lines, _COLUMNS, squeeze=False).ravel())
     for axis in axes[count:]:
         axis.set_visible(False)
