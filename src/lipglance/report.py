@@ -31,9 +31,9 @@ from .rows import Clip, make_row, stored_clip
 from .shards import Sample, ShardDataset
 
 STYLE = """
-body{font:16px/1.5 Georgia,serif;color:#222;max-width:1200px;margin:3em auto;padding:0 1.5em}
+body{font:16px/1.5 Georgia,serif;color:#222;max-width:1320px;margin:3em auto;padding:0 1.5em}
 h1,h2,h3{font-weight:normal;line-height:1.2} h1{font-size:2.2em} h2{margin-top:2.5em;
-border-bottom:1px solid #ccc} table{border-collapse:collapse;font:12px/1.4 sans-serif;width:100%}
+border-bottom:1px solid #ccc} table{border-collapse:collapse;font:11.5px/1.4 sans-serif;width:100%}
 th,td{padding:.35em .4em;text-align:right;border-bottom:1px solid #eee}
 td{white-space:nowrap} thead th{vertical-align:bottom}
 th:first-child,td:first-child{text-align:left} thead th{border-bottom:2px solid #444}
