@@ -138,7 +138,7 @@ def _section(results: Mapping[str, Any], data: Sequence[Path]) -> Iterator[str]:
                 "Clips by the offset, in frames of 1/25 s, at which the sync expert finds lips and "
                 "sound closest (below 0 the sound comes early). Dark: in sync, at most one frame "
                 "off. Read it with LSE-C: lips that do not move can have their least distance at "
-                "0 by chance of where the pauses lie, but never a deep one.",
+                "0 as well, but not a deep one.",
             )
         for row in results["rows"]:
             if Path(row["name"]).name not in NOT_MODELS:
