@@ -61,6 +61,8 @@ def test_page_has_tables_plots_and_examples_and_needs_nothing_else(found, tmp_pa
     text = page.read_text()
     assert "DRAWN test_seen, 2 clips" in text
     assert "good &amp; &lt;new&gt;" in text
+    assert "<tr class=model><td>good" in text
+    assert "<td>1.10<i class=pm>± 0.10</i>" in text
     assert "best: clip0, LMD 1.00 px, aperture r 0.50" in text
     assert "worst: clip1, LMD 1.20 px, aperture r -" in text
     # One chart of metrics, a track for the best, median and worst clip of the one model.

@@ -31,14 +31,14 @@ from .rows import Clip, make_row, stored_clip
 from .shards import Sample, ShardDataset
 
 STYLE = """
-body{font:16px/1.5 Georgia,serif;color:#222;max-width:1320px;margin:3em auto;padding:0 1.5em}
+body{font:16px/1.5 Georgia,serif;color:#222;max-width:1200px;margin:3em auto;padding:0 1.5em}
 h1,h2,h3{font-weight:normal;line-height:1.2} h1{font-size:2.2em} h2{margin-top:2.5em;
-border-bottom:1px solid #ccc} table{border-collapse:collapse;font:11.5px/1.4 sans-serif;width:100%}
+border-bottom:1px solid #ccc} table{border-collapse:collapse;font:12px/1.4 sans-serif;width:100%}
 th,td{padding:.35em .4em;text-align:right;border-bottom:1px solid #eee}
 td{white-space:nowrap} thead th{vertical-align:bottom}
 th:first-child,td:first-child{text-align:left} thead th{border-bottom:2px solid #444}
-tr.model td{color:#1b4965;font-weight:bold} .wide{overflow-x:auto} img{width:100%}
-svg{width:100%;height:auto} figure{margin:1.5em 0}
+tr.model td{color:#1b4965;font-weight:bold} i.pm{display:block;font:10px sans-serif;color:#888}
+.wide{overflow-x:auto} img{width:100%} svg{width:100%;height:auto} figure{margin:1.5em 0}
 figcaption,.small{font:13px/1.4 sans-serif;color:#555} code{font-size:13px;background:#f4f4f4;
 padding:.1em .3em}
 """
@@ -154,10 +154,16 @@ def _table(results: Mapping[str, Any], corpus: str) -> str:
     titles = "".join(f"<th>{html.escape(t)}" for t in ("", *head(results)))
     body = "".join(
         f"<tr{'' if line[0] in NOT_MODELS else ' class=model'}>"
-        + "".join(f"<td>{html.escape(cell)}" for cell in line)
+        + "".join(f"<td>{_cell(cell)}" for cell in line)
         for line in row_lines(results, corpus)
     )
     return f"<div class=wide><table><thead><tr>{titles}<tbody>{body}</table></div>"
+
+
+def _cell(text: str) -> str:
+    """A figure with its interval below it: beside it, fifteen columns would not fit a page."""
+    value, sign, interval = html.escape(text).partition(" ± ")
+    return f"{value}<i class=pm>± {interval}</i>" if sign else value
 
 
 def _examples(
