@@ -36,7 +36,7 @@ def drawn_detector(monkeypatch):
 
     def measured(todo, workers):
         for item in todo:
-            yield job._measure(*item)
+            yield job._measure(item)
 
     monkeypatch.setattr(job, "_detector", DrawnDetector)
     monkeypatch.setattr(job, "_measured", measured)
