@@ -6,31 +6,56 @@ import json
 import sys
 from pathlib import Path
 
-from lipglance.results import markdown
+from lipglance.reproduce import published
+from lipglance.results import budgets, corpora_of, crossed, markdown
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 
 HEAD = """# Results
 
 Made by `python scripts/results_page.py R.json ...` from the JSONs of the commands under each table.
 *real* is the ceiling, *still* the first frame's lips repeated, *mismatched* real lips of another
 clip of the speaker, *linear* a ridge regression on the sound (landmarks alone); what each metric
-means and how it can be fooled: `METRICS.md`. What a model is and how long it was trained says its
-card.
+means and how it can be fooled: `METRICS.md`.
 
 Asked of the paper's model on GRID test_seen: LMD below *still*, aperture r of 0.75 or more.
 """
 
+KINDS = {
+    "table1": "Table 1: the ablation",
+    "table2": "Table 2: the rivals",
+    "lmgg": "The models that are shipped",
+}
+"""Chapters by how a JSON's name begins."""
+
+BUDGETS = """## Budgets
+
+Steps of each part of each run, hours in all (those of shared lessons count for each), hardware.
+Rows of one table that begin with the same lessons have the same figures there."""
+
 
 def main(paths: list[str]) -> None:
+    """Write the page; one argument for each JSON, in the order of the page."""
     if not paths:
         raise SystemExit("error: no JSON given; expected files written by lipglance evaluate -o")
-    parts = [HEAD.rstrip()]
-    for path in paths:
-        result = json.loads(Path(path).read_text())
-        machine = result["hardware"]
-        where = f"{machine['cpu']}, {machine['cores']} cores, {result['seconds']:.0f} s."
-        parts += [markdown(result), where]
-    page = Path(__file__).resolve().parents[1] / "docs" / "results.md"
-    page.write_text("\n\n".join(parts) + "\n")
+    found = [(Path(path), json.loads(Path(path).read_text())) for path in paths]
+    parts, chapter = [HEAD.rstrip()], ""
+    printed: set[str] = set()
+    for path, results in found:
+        title = KINDS.get(path.stem.partition("-")[0], path.stem)
+        title += ", another speaker's face" if crossed(results) else ""
+        if title != chapter:
+            parts.append(f"## {title}")
+            chapter = title
+        machine = results["hardware"]
+        where = f"{machine['cpu']}, {machine['cores']} cores, {results['seconds']:.0f} s."
+        parts += [markdown(results), where]
+        if path.stem.startswith("table2"):
+            corpora = [corpus for corpus, _ in corpora_of(results) if corpus not in printed]
+            parts += [text for corpus in corpora if (text := published(corpus))]
+            printed.update(corpora)
+    parts += [BUDGETS, budgets(results for _, results in found)]
+    PAGE.write_text("\n\n".join(parts) + "\n")
 
 
 if __name__ == "__main__":

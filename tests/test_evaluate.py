@@ -204,6 +204,20 @@ def test_results_are_not_overwritten_unasked(drawn, data, tmp_path):
     assert json.loads(output.read_text())["rows"]
 
 
+def test_results_of_the_same_question_are_kept(drawn, data, tmp_path, monkeypatch):
+    output = tmp_path / "r.json"
+    first = run(data, output, limit=1)
+
+    def not_again(*_):
+        raise AssertionError("measured again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "measure_clip", not_again)
+        assert run(data, output, limit=1, keep=True) == first
+    other = run(data, output, rows=("real",), limit=1, keep=True, force=True)
+    assert [row["name"] for row in other["rows"]] == ["real"]
+
+
 def test_an_unwritable_place_is_told_in_one_line(drawn, data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write the results"):

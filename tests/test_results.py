@@ -1,3 +1,6 @@
+import json
+import runpy
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -90,3 +93,52 @@ def test_the_data_are_told_by_their_bytes(tmp_path):
     shard.write_bytes(data.tobytes())
     second = results.about_data([tmp_path], list(ShardDataset(tmp_path)))
     assert second["sha256"] != first["sha256"]
+
+
+TRAINED = {
+    "width": 16,
+    "training_hours": 1.5,
+    "training_hardware": ["a CPU"],
+    "training": {
+        "autoencoder": {"steps": 300},
+        "warm_start": False,
+        "reading_lesson": 5,
+        "painting_lesson": 2000,
+        "audio_lesson": 10,
+        "steps": 400,
+        "batch": 8,
+        "seed": 1,
+        "loss": {"perceptual": 0.1},
+        "data": {"corpora": ["grid"]},
+    },
+}
+
+
+def test_budgets_tell_what_each_model_was_trained_with(found):
+    assert results.budgets([found]) == ""
+    found["rows"][0]["model"] = TRAINED
+    table = results.budgets([found, found]).splitlines()
+    assert len(table) == 3
+    cells = [cell.strip() for cell in table[2].split("|")[1:-1]]
+    assert cells == [
+        *("good", "16", "grid", "300", "0", "2,000", "10", "400", "8", "1", "1.50", "a CPU")
+    ]
+
+
+def test_the_page_has_a_chapter_for_each_table(found, tmp_path):
+    page = runpy.run_path("scripts/results_page.py")
+    found |= {"hardware": {"cpu": "a CPU", "cores": 2}, "seconds": 3.0}
+    found["rows"][0]["model"] = TRAINED
+    found["rows"][1]["groups"] = {"grid": found["rows"][1]["groups"]["B"]}
+    names = ("lmgg-test_seen", "table2-grid-test_seen", "table2-grid-test_unseen")
+    for name in names:
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    page["main"].__globals__["PAGE"] = tmp_path / "results.md"
+    page["main"]([str(tmp_path / f"{name}.json") for name in names])
+    text = (tmp_path / "results.md").read_text()
+    assert text.count("## Table 2: the rivals") == text.count("## The models that are shipped") == 1
+    # The printed figures stand once, whatever the number of splits.
+    assert text.count("as published") == 1
+    assert text.count("| good | 16 |") == 1
+    with pytest.raises(SystemExit, match="no JSON given"):
+        page["main"]([])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -56,6 +58,7 @@ def reproduce_command(
         limit=limit if limit or not quick else 2,
         options=RunOptions(accelerator=accelerator, threads=threads),
         quick=quick,
+        command=shlex.join(["lipglance", *sys.argv[1:]]),
     )
     if what is What.TABLE1:
         typer.echo(table1(task, [Path(folder) for folder in data]))

@@ -55,6 +55,7 @@ class Task:
         limit: test clips of each corpus, None for all.
         options: where training happens.
         quick: tiny networks and a few steps, to see that the way is clear.
+        command: what was asked for, kept in the results.
     """
 
     configs: Path
@@ -63,6 +64,7 @@ class Task:
     limit: int | None = None
     options: RunOptions = field(default_factory=RunOptions)
     quick: bool = False
+    command: str = ""
 
     def config(self, path: Path, *more: str) -> TrainConfig:
         """Read a row's config, with the overrides."""
@@ -227,8 +229,9 @@ def measured(
             split=split,
             corpora=corpora or None,
             limit=task.limit,
+            keep=True,
             force=True,
-            command=f"lipglance reproduce {name.partition('-')[0]} ...",
+            command=task.command,
         )
         parts.append(markdown(results))
     text = "\n\n".join(parts)

@@ -193,3 +193,47 @@ def markdown(results: Mapping[str, Any]) -> str:
         "real + in the generated video."
     )
     return "\n\n".join([*parts, note, f"`{results['command']}`"])
+
+
+#: The parts of a training run, as its config names their steps, and what a table calls them.
+_PARTS = {
+    "autoencoder": "autoencoder",
+    "reading_lesson": "reading",
+    "painting_lesson": "painting",
+    "audio_lesson": "hearing",
+    "steps": "steps",
+}
+
+
+def budgets(found: Iterable[Mapping[str, Any]]) -> str:
+    """What each model in some results was trained with, as a Markdown table; empty without any.
+
+    Each model once, by its name: steps of each part of its run, hours in all and the hardware.
+    """
+    lines: dict[str, list[str]] = {}
+    for row in (row for results in found for row in results["rows"]):
+        model = row.get("model")
+        training = model.get("training") if model else None
+        if not training:
+            continue
+        steps = {name: training.get(name, 0) for name in _PARTS}
+        steps["autoencoder"] = training["autoencoder"]["steps"]
+        loss = training["loss"]
+        if not (loss["perceptual"] or training["warm_start"]):
+            steps["autoencoder"] = 0
+        if not loss.get("reading"):
+            steps["reading_lesson"] = 0
+        corpora = ", ".join(training["data"]["corpora"]) or "all"
+        lines[Path(row["name"]).name] = [
+            str(model["width"]),
+            corpora,
+            *(f"{count:,}" for count in steps.values()),
+            str(training["batch"]),
+            str(training["seed"]),
+            f"{model['training_hours']:.2f}",
+            ", ".join(model["training_hardware"]),
+        ]
+    if not lines:
+        return ""
+    titles = ["model", "width", "corpora", *_PARTS.values(), "batch", "seed", "hours", "hardware"]
+    return markdown_table(titles, ([name, *line] for name, line in lines.items()))
