@@ -49,7 +49,7 @@ COMMANDS = {
     ),
     "report": Subcommand("lipglance.cli_report_page:report_command", "Results as an HTML page."),
     "reproduce": Subcommand(
-        "lipglance.cli_reproduce:reproduce_command", "Train and measure the paper's tables."
+        "lipglance.cli_reproduce:reproduce_command", "Make the paper's tables and figures."
     ),
     "evaluate": Subcommand(
         "lipglance.cli_evaluate:evaluate_command", "Measure models on the clips of a split."

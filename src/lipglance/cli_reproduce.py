@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
+from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    from .figures import Drawing
 
 
 class What(StrEnum):
@@ -19,6 +24,13 @@ class What(StrEnum):
 
     TABLE1 = "table1"
     TABLE2 = "table2"
+    FIG1 = "fig1"
+    FIG3 = "fig3"
+    FIG4 = "fig4"
+    FIG5 = "fig5"
+
+
+FIGURES = (What.FIG1, What.FIG3, What.FIG4, What.FIG5)
 
 
 def reproduce_command(
@@ -29,23 +41,61 @@ def reproduce_command(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for runs, models, results.")],
     configs: Annotated[
-        Path | None, typer.Option(help="Folder of the rows' YAMLs; default: configs/WHAT.")
+        Path | None, typer.Option(help="Tables: folder of the rows' YAMLs; default: configs/WHAT.")
     ] = None,
     override: Annotated[
-        list[str] | None, typer.Option("--set", help="Config value for every row, as steps=900.")
+        list[str] | None,
+        typer.Option("--set", help="Tables: config value for every row, as steps=900."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Test clips of each corpus.")] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Tables and fig3: clips of each corpus.")
+    ] = None,
+    accelerator: Annotated[str, typer.Option(help="Tables: auto, cpu or cuda.")] = "auto",
+    threads: Annotated[
+        int, typer.Option(min=0, help="Tables: CPU threads; 0: torch's choice.")
+    ] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Tiny and meaningless: only to see that it runs.")
+        bool, typer.Option("--quick", help="Tables, tiny and meaningless: to see that they run.")
     ] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="fig1, 4, 5: name or folder; may be repeated."),
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Figures: default test_seen and test_unseen.")
+    ] = None,
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="Figures: default all, for fig5 grid.")
+    ] = None,
+    speakers: Annotated[str, typer.Option(help="Figures: only these, as n07,grid/s1.")] = "",
+    face: Annotated[
+        list[Path] | None, typer.Option(help="fig5: picture of a person; may be repeated.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="fig3: last.pt of a run, for its learned encoders.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Figures: of the draw of clips.")] = 0,
 ) -> None:
-    """Train and measure every row of one of the paper's tables.
+    """Make the paper's tables, trained and measured, or its figures; one command each.
 
-    May be stopped and called again: what is done is kept.
+    A table may be stopped and called again: what is done is kept.
     """
-    # Here, so that --help need not wait for torch.
+    if what in FIGURES:
+        from .figures import Drawing
+
+        grid = ("grid",) if what is What.FIG5 else None
+        drawing = Drawing(
+            data=tuple(Path(folder) for folder in data),
+            out=out,
+            splits=tuple(split or ("test_seen", "test_unseen")),
+            corpora=tuple(corpus) if corpus else grid,
+            speakers=tuple(name.strip() for name in speakers.split(",") if name.strip()),
+            seed=seed,
+        )
+        for path in _figure(what, drawing, model or ["lmgg"], face or [_portrait()], run, limit):
+            typer.echo(path)
+        return
+    # Here, so that --help and the figures need not wait for torch.
     from .reproduce import Task, table1, table2
     from .trainer import RunOptions
 
@@ -70,3 +120,28 @@ def reproduce_command(
             raise InputError(f"--data {item}; table2 expects NAME=FOLDER, as grid=shards")
         named.setdefault(name, []).append(Path(folder))
     typer.echo(table2(task, named))
+
+
+def _figure(
+    what: What,
+    drawing: Drawing,
+    models: Sequence[str],
+    faces: Sequence[Path],
+    run: Path | None,
+    limit: int | None,
+) -> list[Path]:
+    """Draw a figure; return its files."""
+    if what is What.FIG3:
+        from .figure_correlation import derivative_correlation
+
+        return derivative_correlation(drawing, run, limit)
+    from .figure_lips import lips_of_another, outputs_against_real, outside_faces
+
+    if what is What.FIG5:
+        return outside_faces(drawing, models, faces)
+    return (lips_of_another if what is What.FIG1 else outputs_against_real)(drawing, models)
+
+
+def _portrait() -> Path:
+    """The portrait in the package: a NASA astronaut, in none of the corpora."""
+    return Path(str(files("lipglance"))) / "assets" / "sample_face.jpg"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
@@ -29,7 +29,7 @@ from lipglance.errors import InputError
 from lipglance.measure import PROTOCOL, VIEWS, measure_clip
 from lipglance.progress_bar import progress_bar
 from lipglance.results import about_data, summarise
-from lipglance.rows import Row, describe_row, make_row, stored_clip
+from lipglance.rows import Row, describe_row, make_row, opened
 from lipglance.runtime import hardware
 from lipglance.shard_index import write_text
 from lipglance.shards import Sample, ShardDataset
@@ -274,14 +274,14 @@ def _measure(task: Task) -> list[Record]:
         face = task.face.entry
         head["face"] = {name: getattr(face, name) for name in ("corpus", "split", "speaker", "key")}
     try:
-        with tempfile.TemporaryDirectory(prefix="lipglance-") as folder:
-            clip = stored_clip(task.sample, Path(folder) / "sound")
+        with ExitStack() as files:
+            clip = files.enter_context(opened(task.sample))
             rows = [_row(name) for name in task.rows]
             judge = None if task.expert is None else _expert(task.expert)
             if task.face is None:
                 made = measure_clip(clip, rows, _detector(), task.view, judge)
             else:
-                other = stored_clip(task.face, Path(folder) / "face")
+                other = files.enter_context(opened(task.face))
                 made = measure_cross(other, clip, rows, _detector(), task.view, judge)
     except InputError as error:
         made = {name: {"error": str(error)} for name in task.rows}

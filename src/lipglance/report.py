@@ -12,8 +12,8 @@ import base64
 import html
 import io
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from .errors import InputError
 from .geometry import Image
 from .report_plots import NOT_MODELS, bars, offsets, track
 from .results import CROSS_NOTE, corpora_of, crossed, head, heading, row_lines
-from .rows import Clip, make_row, stored_clip
+from .rows import Clip, make_row, opened
 from .shards import Sample, ShardDataset
 
 STYLE = """
@@ -215,10 +215,10 @@ def _strip(
     other = _sample(data, face["split"], face["corpus"], face["key"]) if face else None
     if face and other is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="lipglance-") as folder:
-        job: Clip = stored_clip(sample, Path(folder) / "sound")
+    with ExitStack() as files:
+        job: Clip = files.enter_context(opened(sample))
         if other is not None:
-            shown = stored_clip(other, Path(folder) / "face")
+            shown = files.enter_context(opened(other))
             job = CrossClip(shown.sample, shown.path, job)
         made = make_row(row).lips(job)
     if made is None:

@@ -9,7 +9,9 @@ sound: landmarks, no picture.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -90,10 +92,23 @@ def stored_clip(sample: Sample, path: Path) -> Clip:
     """Write the original file of `sample` to `path` and its own suffix; InputError without one."""
     data = sample.clip_bytes()
     if data is None:
-        raise InputError(f"{sample.key}: its shard holds no original clip; prepare the split whole")
+        raise InputError(
+            f"{sample.key}: its shard holds no original clip; prepare the split whole, or take a "
+            "test split"
+        )
     file = path.with_suffix(sample.meta["clip_suffix"])
     file.write_bytes(data)
     return Clip(sample, file)
+
+
+@contextmanager
+def opened(sample: Sample) -> Iterator[Clip]:
+    """A sample with its original file, which is gone again afterwards.
+
+    Raises InputError where the shard holds none, as those of the train split.
+    """
+    with tempfile.TemporaryDirectory(prefix="lipglance-") as folder:
+        yield stored_clip(sample, Path(folder) / "clip")
 
 
 class Row(Protocol):
@@ -239,7 +254,11 @@ class ModelRow(Row):
 
     def lips(self, clip: Clip) -> NDArray[np.uint8]:
         """Generate as many frames as the clip has."""
-        session = self._model.start(clip.identity(self.crop))
+        return self.say(clip.identity(self.crop), clip)
+
+    def say(self, identity: Image, clip: Clip) -> NDArray[np.uint8]:
+        """Let anyone's lip crop (S, S, 3), cut as the model's, say the clip: (T, S, S, 3)."""
+        session = self._model.start(identity)
         first = session.feed(clip.audio(self._model.audio.sample_rate))
         return np.concatenate([first, session.finish(clip.frames)])
 
