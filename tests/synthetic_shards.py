@@ -15,7 +15,11 @@ def draw_clip(seed: int, frames: int = 40, size: int = 64):
     loud = np.abs(np.sin(np.arange(frames) * rng.uniform(0.3, 0.9) + rng.uniform(0, 6)))
     loud[:4] = 0
     crops = np.zeros((frames, size, size, 3), np.uint8)
-    landmarks = np.full((frames, 468, 2), size / 2, np.float32)
+    # A face of points anywhere, the same for all, so that heads can be laid over one another.
+    face = np.random.default_rng(7).uniform(0.1, 0.9, (468, 2)).astype(np.float32) * size
+    face[33], face[263] = (0.2 * size, 0.1 * size), (0.8 * size, 0.1 * size)
+    face[[0, 17]] = size / 2
+    landmarks = np.repeat(face[None], frames, axis=0)
     for t in range(frames):
         crops[t] = skin
         gap = int(1 + 12 * loud[t])

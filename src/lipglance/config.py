@@ -49,6 +49,41 @@ class SyncConfig:
 
 
 @dataclass(frozen=True)
+class MotionConfig:
+    """Size of the network that hears how a mouth moves, and what it learns from.
+
+    Attributes:
+        codes: numbers that say a lower face's shape.
+        width: channels of the convolutions that hear a frame.
+        memory: numbers that each of two recurrent layers carries from frame to frame.
+        past: video frames heard before the present one.
+        ahead: video frames heard after it, 40 ms each.
+        frames: of a training sequence.
+        difference: weight of the error of frame-to-frame movement.
+        spread: weight of the error of how far a mouth opens and closes within a sequence.
+        quiet: share of sequences with silence before or after, where the mouth must close.
+        stretch: speech is sped up or slowed down by up to this share.
+        pitch: mel bands by which a voice is moved up or down.
+        babble: share of sequences with someone else talking in the background.
+        dropout: share of what was heard of a frame that is left out in training.
+    """
+
+    codes: int = 16
+    width: int = 192
+    memory: int = 256
+    past: int = 5
+    ahead: int = 3
+    frames: int = 48
+    difference: float = 2.0
+    spread: float = 0.2
+    quiet: float = 0.5
+    stretch: float = 0.2
+    pitch: float = 5.0
+    babble: float = 0.2
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """The four-term objective; a weight of 0 switches a term off.
 
@@ -163,6 +198,7 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     data: DataConfig = field(default_factory=DataConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
 
     @property
     def frames(self) -> int:
@@ -203,6 +239,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
     parts["loss"] = LossConfig(**parts["loss"])
     parts["data"] = DataConfig(**parts["data"])
     parts["sync"] = SyncConfig(**parts["sync"])
+    parts["motion"] = MotionConfig(**parts["motion"])
     return TrainConfig(**parts)
 
 

@@ -15,6 +15,22 @@ MOUTH_20 = (
     78, 82, 13, 312, 308, 317, 14, 87,
 )  # fmt: skip
 
+#: All points of the lips: outer edge from the left corner over the upper lip and back, then the
+#: inner edge in the same way.
+LIPS = (
+    61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146,
+    78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95,
+)  # fmt: skip
+
+#: The lower face that speech moves: lips, the ring around them, chin, lower cheeks, jaw.
+LOWER_FACE = (
+    *LIPS,
+    57, 186, 92, 165, 167, 164, 393, 391, 322, 410, 287, 273, 335, 406, 313, 18, 83, 182, 106, 43,
+    203, 206, 216, 212, 202, 210, 204, 211, 194, 201, 208, 171, 200, 199, 175,
+    423, 426, 436, 432, 422, 430, 424, 431, 418, 421, 428, 396,
+    172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397,
+)  # fmt: skip
+
 MOUTH_LEFT = 61
 MOUTH_RIGHT = 291
 INNER_LIP_TOP = 13

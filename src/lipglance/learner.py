@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor
 
+from .audio import AudioConfig
 from .batches import Batch, BatchSource
 from .config import TrainConfig
 from .errors import InputError
@@ -20,33 +20,45 @@ KINDS = {
     "lmgg": "lipglance.lip_learner:LipLearner",
     "chung": "lipglance.lip_learner:LipLearner",
     "vondrick": "lipglance.lip_learner:LipLearner",
+    "motion": "lipglance.motion_learner:MotionLearner",
     "sync": "lipglance.sync_learner:SyncLearner",
 }
 """What can be trained, by the ``kind`` in its config: ``module:class``."""
 
 
-@dataclass(frozen=True)
-class Draw:
-    """Batches for one process; the same arguments give the same batch, whatever came before.
+S = TypeVar("S")
 
-    Each stream (a number) of a run is another sequence of clips.
+
+@dataclass(frozen=True)
+class Draw(Generic[S]):
+    """Where one process draws its batches; the same arguments give the same batch, whatever came
+    before.
+
+    Attributes:
+        source: made by the learner.
+        seed: of the run.
+        rank: of the process.
+        device: where batches are wanted.
     """
 
-    source: BatchSource
+    source: S
     seed: int
     rank: int
     device: torch.device
 
-    def batch(self, stream: int, step: int, size: int) -> Batch:
-        """Draw windows with their sound, identity and someone else's sound."""
-        seed = self.seed + 1_000_003 * stream
-        return self.source.batch(seed, step, size, self.rank).to(self.device)
+    def stream(self, number: int) -> int:
+        """The seed of a numbered stream of the run: each is another sequence of clips."""
+        return self.seed + 1_000_003 * number
 
-    def spoken(self, stream: int, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """Draw sound and the shapes of the mouth that goes with it, without pictures."""
-        seed = self.seed + 1_000_003 * stream
-        mel, shape = self.source.spoken(seed, step, size, self.rank)
-        return mel.to(self.device), shape.to(self.device)
+
+def windows(draw: Draw[BatchSource], stream: int, step: int, size: int) -> Batch:
+    """Draw windows with their sound, identity and someone else's sound."""
+    return draw.source.batch(draw.stream(stream), step, size, draw.rank).to(draw.device)
+
+
+def window_source(config: TrainConfig, data: Sequence[str | Path], cache_gib: float) -> BatchSource:
+    """Return where a run's training windows are drawn from."""
+    return BatchSource(data, "train", config.data, AudioConfig(), config.frames, cache_gib)
 
 
 @dataclass(frozen=True)
@@ -61,11 +73,15 @@ class Phase:
 
     name: str
     steps: int
-    act: Callable[[Draw, int], dict[str, float]]
+    act: Callable[[Draw[Any], int], dict[str, float]]
 
 
 class Learner(Protocol):
     """Networks that are trained together."""
+
+    def source(self, data: Sequence[str | Path], cache_gib: float) -> Any:
+        """Open the training data; what it is only the learner's own phases need to know."""
+        ...
 
     def phases(self) -> Sequence[Phase]:
         """The phases in their order."""

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .autoencoder import LipAutoencoder
-from .batches import Batch
+from .batches import Batch, BatchSource
 from .config import TrainConfig
 from .correlation import AudioDerivativeEncoder, FlowEncoder
 from .discriminator import Discriminator
 from .generator import Generator
 from .generators import make_generator, speaking
 from .layers import as_images, channels_last
-from .learner import Draw, Phase
+from .learner import Draw, Phase, window_source, windows
 from .lessons import AUDIO_LESSON_RATE, HEARD_WINDOWS, PAINTED_CLIPS, Lessons, warm_start
 from .lip_reader import LipReader, misread
 from .objective import Objective, Pair
@@ -123,6 +123,10 @@ class LipLearner:
         for name in taught:
             self.networks[name].load_state_dict(state["networks"][name])
 
+    def source(self, data: Sequence[str | Path], cache_gib: float) -> BatchSource:
+        """See `Learner`."""
+        return window_source(self.config, data, cache_gib)
+
     def phases(self) -> Sequence[Phase]:
         """See `Learner`."""
         config = self.config
@@ -140,32 +144,34 @@ class LipLearner:
         validation = Validation(data, self.config)
         return lambda strip: validation.look(speaking(self.average), self.device, strip)
 
-    def _autoencoder(self, draw: Draw, step: int) -> dict[str, float]:
+    def _autoencoder(self, draw: Draw[BatchSource], step: int) -> dict[str, float]:
         # Four images of each clip's window: variety counts more here than neighbouring frames.
         clips = max(1, self.config.autoencoder.batch // 4)
-        return self.autoencoder_step(draw.batch(1, step, clips), step)
+        return self.autoencoder_step(windows(draw, 1, step, clips), step)
 
-    def _reading(self, draw: Draw, step: int) -> dict[str, float]:
-        return self.reading_lesson(draw.batch(5, step, READ_CLIPS), step)
+    def _reading(self, draw: Draw[BatchSource], step: int) -> dict[str, float]:
+        return self.reading_lesson(windows(draw, 5, step, READ_CLIPS), step)
 
-    def _painting(self, draw: Draw, step: int) -> dict[str, float]:
-        batch = draw.batch(3, step, PAINTED_CLIPS)
+    def _painting(self, draw: Draw[BatchSource], step: int) -> dict[str, float]:
+        batch = windows(draw, 3, step, PAINTED_CLIPS)
         if self.config.warm_start and not step:
             self.warm_start(batch.identity)
         return self.painting_lesson(batch, step)
 
-    def _listening(self, draw: Draw, step: int) -> dict[str, float]:
-        return self.audio_lesson(*draw.spoken(2, step, HEARD_WINDOWS), step)
+    def _listening(self, draw: Draw[BatchSource], step: int) -> dict[str, float]:
+        drawn = draw.source.spoken(draw.stream(2), step, HEARD_WINDOWS, draw.rank)
+        mel, shape = (part.to(draw.device) for part in drawn)
+        return self.audio_lesson(mel, shape, step)
 
-    def _step(self, draw: Draw, step: int) -> dict[str, float]:
+    def _step(self, draw: Draw[BatchSource], step: int) -> dict[str, float]:
         config = self.config
         size, parts = config.batch // config.accumulate, range(config.accumulate)
-        micro = [draw.batch(0, step * config.accumulate + part, size) for part in parts]
+        micro = [windows(draw, 0, step * config.accumulate + part, size) for part in parts]
         if not step:
             if config.warm_start and not config.painting_lesson:
                 self.warm_start(micro[0].identity)
             self.begin()
-        painting = draw.batch(4, step, PAINTED_CLIPS) if config.loss.painting else None
+        painting = windows(draw, 4, step, PAINTED_CLIPS) if config.loss.painting else None
         return self.step(micro, step, painting)
 
     def autoencoder_step(self, batch: Batch, step: int = 0) -> dict[str, float]:

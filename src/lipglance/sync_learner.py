@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .batches import Batch
+from .batches import Batch, BatchSource
 from .config import TrainConfig
 from .errors import InputError
-from .learner import Draw, Phase
+from .learner import Draw, Phase, window_source, windows
 from .optimizers import Optimizers, Reduce, decayed
 from .sync_net import SyncNet, shifted_cosine
 from .validation import validation_source
@@ -47,6 +47,10 @@ class SyncLearner:
         if config.compile:
             self._lips, self._sound = torch.compile(self.net.lips), torch.compile(self.net.sound)
 
+    def source(self, data: Sequence[str | Path], cache_gib: float) -> BatchSource:
+        """See `Learner`."""
+        return window_source(self.config, data, cache_gib)
+
     def phases(self) -> Sequence[Phase]:
         """See `Learner`."""
         return (Phase("step", self.config.steps, self._step),)
@@ -64,8 +68,8 @@ class SyncLearner:
         """See `Learner`."""
         raise InputError("a sync expert has no lessons to begin with; leave --begin-with away")
 
-    def _step(self, draw: Draw, step: int) -> dict[str, float]:
-        return self.step(draw.batch(0, step, self.config.batch), step)
+    def _step(self, draw: Draw[BatchSource], step: int) -> dict[str, float]:
+        return self.step(windows(draw, 0, step, self.config.batch), step)
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """Do one step; return the losses and how often the right sound and shift came first."""

@@ -21,8 +21,6 @@ import torch
 from lightning.fabric import Fabric
 from torch import nn
 
-from .audio import AudioConfig
-from .batches import BatchSource
 from .config import TrainConfig, from_dict, to_dict
 from .errors import InputError
 from .learner import Draw, make_learner
@@ -141,9 +139,7 @@ class _Run:
         self.progress = Progress({phase.name: 0 for phase in self.phases})
         self._resume(start)
         torch.set_float32_matmul_precision("high")
-        source = BatchSource(
-            data, "train", config.data, AudioConfig(), config.frames, options.cache_gib
-        )
+        source = self.learner.source(data, options.cache_gib)
         self.draw = Draw(source, config.seed, fabric.global_rank, fabric.device)
         if fabric.is_global_zero:
             from torch.utils.tensorboard import SummaryWriter

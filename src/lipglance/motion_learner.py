@@ -1,0 +1,229 @@
+"""How the motion of a mouth is learnt from sound: the nets of `motion_net`, their loss, a look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .config import TrainConfig
+from .errors import InputError
+from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, LIPS, LOWER_FACE, MOUTH_20
+from .face_shape import ShapeBasis
+from .learner import Draw, Phase
+from .motion_batches import MotionBatch, MotionSource
+from .motion_net import MotionNet, RestNet
+from .optimizers import Optimizers, Reduce, decayed
+
+UNIT = 100.0
+"""Errors are counted in hundredths of the distance of the eyes: a px or so of a small video."""
+CROP_PX = 90.0
+"""Px of the evaluation's 64-px crop to the distance of the eyes, for an average face."""
+_TOP, _BOTTOM = LOWER_FACE.index(INNER_LIP_TOP), LOWER_FACE.index(INNER_LIP_BOTTOM)
+
+
+class MotionLearner:
+    """Trains a `MotionNet` and a `RestNet` together.
+
+    Args:
+        config: the run.
+        device: where the networks live.
+        reduce: averages gradients over processes before each step.
+    """
+
+    def __init__(self, config: TrainConfig, device: torch.device, reduce: Reduce) -> None:
+        self.config, self.device = config, device
+        self.net = MotionNet(config.motion).to(device)
+        self.rest = RestNet(len(LOWER_FACE), config.motion.codes).to(device)
+        self.basis: ShapeBasis | None = None
+        self._lips = [LOWER_FACE.index(point) for point in LIPS]
+        self.optimizers = Optimizers(reduce)
+        parameters = [*self.net.parameters(), *self.rest.parameters()]
+        self.optimizers.add("motion", parameters, config.rate, config.betas, 1e-5)
+
+    def source(self, data: Sequence[str | Path], cache_gib: float) -> MotionSource:
+        """See `Learner`; the first call of a new run learns the basis."""
+        source = MotionSource(data, "train", self.config, self.basis)
+        self._use(source.basis)
+        return source
+
+    def phases(self) -> Sequence[Phase]:
+        """See `Learner`."""
+        return (Phase("step", self.config.steps, self._step),)
+
+    def state(self) -> dict[str, Any]:
+        """See `Learner`."""
+        basis = self._known()
+        return {
+            "networks": {"motion": self.net.state_dict(), "rest": self.rest.state_dict()},
+            "optimizers": self.optimizers.state(),
+            "basis": {
+                "template": torch.from_numpy(basis.template),
+                "components": torch.from_numpy(basis.components),
+            },
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """See `Learner`."""
+        self.net.load_state_dict(state["networks"]["motion"])
+        self.rest.load_state_dict(state["networks"]["rest"])
+        self.optimizers.load(state["optimizers"])
+        self._use(read_basis(state))
+
+    def begin_with(self, state: dict[str, Any]) -> None:
+        """See `Learner`."""
+        raise InputError("motion has no lessons to begin with; leave --begin-with away")
+
+    def _use(self, basis: ShapeBasis) -> None:
+        self.basis = basis
+        # (K, P, 2) in units of the loss.
+        self.components = torch.from_numpy(basis.components * UNIT).float().to(self.device)
+
+    def _known(self) -> ShapeBasis:
+        if self.basis is None:
+            raise RuntimeError("no basis yet; open the data first")
+        return self.basis
+
+    def _step(self, draw: Draw[MotionSource], step: int) -> dict[str, float]:
+        batch = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
+        return self.step(batch.to(draw.device), step)
+
+    def step(self, batch: MotionBatch, step: int) -> dict[str, float]:
+        """Do one step; return the terms of the loss by name, unweighted."""
+        config = self.config
+        self.net.train()
+        self.rest.train()
+        factor = decayed(step, config.steps, config.warmup, config.decay_from)
+        self.optimizers.set_rate("motion", config.rate * factor)
+        terms = self.terms(self.said(batch), batch)
+        motion = config.motion
+        total = (
+            terms["points"]
+            + motion.difference * terms["difference"]
+            + motion.spread * terms["spread"]
+        )
+        self.optimizers.minimise("motion", total, config.clip)
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def said(self, batch: MotionBatch) -> Tensor:
+        """Return codes ``(B, T, K)`` of the shapes that the sound and the given picture say."""
+        memory = self.net.silence(len(batch.mel), batch.mel.device)
+        heard, _ = self.net(self.net.padded(batch.mel), memory)
+        moved: Tensor = heard.float() - self.rest(batch.shape).float()[:, None]
+        return moved + batch.given[:, None]
+
+    def terms(self, said: Tensor, batch: MotionBatch) -> dict[str, Tensor]:
+        """Compare codes ``(B, T, K)`` with the true ones where they are taught.
+
+        Returns:
+            ``points``: mean distance of lower-face points, lips counted threefold, in hundredths
+            of the distance of the eyes; ``difference``: the same of frame-to-frame movement;
+            ``spread``: of the standard deviation over time of each sequence's opening.
+        """
+        taught = batch.taught
+        error = torch.einsum("btk,kpc->btpc", said - batch.code, self.components)
+        both = taught[:, 1:] * taught[:, :-1]
+        moved = error[:, 1:] - error[:, :-1]
+        return {
+            "points": _mean(self._distance(error), taught),
+            "difference": _mean(self._distance(moved), both),
+            "spread": F.l1_loss(
+                _spread(self._opening(said), taught), _spread(self._opening(batch.code), taught)
+            ),
+        }
+
+    def _distance(self, error: Tensor) -> Tensor:
+        """Mean Huber error ``(B, T)`` of points ``(B, T, P, 2)``."""
+        size = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none", beta=0.5)
+        lips = size[:, :, self._lips].mean((2, 3))
+        return 0.75 * lips + 0.25 * size.mean((2, 3))
+
+    def _opening(self, code: Tensor) -> Tensor:
+        """How far apart the inner lips are, ``(B, T)``, less the template's, loss units."""
+        gap = self.components[:, _BOTTOM, 1] - self.components[:, _TOP, 1]
+        return code @ gap
+
+    def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
+        """See `Learner`: whole validation clips; the picture has true and heard opening tracks."""
+        prefix, split = "", "val"
+        try:
+            source = MotionSource(data, split, self.config, self._known(), plain=True)
+        except InputError:
+            prefix, split = "train_", "train"
+            source = MotionSource(data, split, self.config, self._known(), plain=True)
+        return lambda picture: self._look(source, prefix, picture)
+
+    @torch.no_grad()
+    def _look(self, source: MotionSource, prefix: str, picture: Path) -> dict[str, float]:
+        self.net.eval()
+        self.rest.eval()
+        basis = self._known()
+        mouth = [LOWER_FACE.index(point) for point in MOUTH_20]
+        found: dict[str, list[float]] = {}
+        tracks = []
+        for clip in source.clips:
+            batch = MotionBatch(
+                *(
+                    torch.from_numpy(np.array(part, np.float32))[None].to(self.device)
+                    for part in (
+                        clip.mel, clip.codes, np.ones(len(clip.codes)), clip.shapes[0],
+                        clip.codes[0],
+                    )
+                )
+            )  # fmt: skip
+            said = self.said(batch)[0].float().cpu().numpy()
+            # What the basis cannot say of this person's first frame stays.
+            own = clip.shapes[0] - basis.decode(clip.codes[0])
+            shape = basis.decode(said) + own
+            true, heard = (part[:, _BOTTOM, 1] - part[:, _TOP, 1] for part in (clip.shapes, shape))
+            error = shape[:, mouth] - clip.shapes[:, mouth]
+            error -= error.mean(1, keepdims=True)
+            scores = {"lmd": float(np.linalg.norm(error, axis=-1).mean() * CROP_PX)}
+            if true.std() > 1e-4 and heard.std() > 1e-6:
+                scores["opening_r"] = float(np.corrcoef(true, heard)[0, 1])
+                scores["articulation"] = float(heard.std() / true.std())
+            for name, value in scores.items():
+                found.setdefault(f"{clip.corpus}/{name}", []).append(value)
+            tracks.append((true, heard))
+        _draw_tracks(tracks[:: max(1, len(tracks) // 12)][:12], picture)
+        return {prefix + name: float(np.mean(values)) for name, values in found.items()}
+
+
+def read_basis(state: dict[str, Any]) -> ShapeBasis:
+    """Return the basis that a motion run's checkpoint keeps."""
+    kept = state["basis"]
+    return ShapeBasis(kept["template"].numpy(), kept["components"].numpy())
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def _spread(track: Tensor, weight: Tensor) -> Tensor:
+    """Standard deviation over time ``(B,)`` of tracks ``(B, T)`` where `weight` is 1."""
+    count = weight.sum(1).clamp(min=1.0)
+    mean = (track * weight).sum(1) / count
+    power = ((track - mean[:, None]).square() * weight).sum(1) / count
+    return (power + 1e-4).sqrt()
+
+
+def _draw_tracks(tracks: Sequence[tuple[np.ndarray, np.ndarray]], picture: Path) -> None:
+    """Write true (black) over heard (red) openings, one clip under the other."""
+    high, wide = 80, 600
+    sheet = np.full((high * len(tracks), wide, 3), 255, np.uint8)
+    for row, pair in enumerate(tracks):
+        low, span = pair[0].min(), max(float(np.ptp(pair[0])), 1e-3)
+        for track, colour in zip(pair, ((0, 0, 0), (40, 40, 220)), strict=True):
+            x = np.linspace(4, wide - 4, len(track))
+            y = row * high + high - 10 - (track - low) / span * (high - 20)
+            line = np.stack([x, y], 1).round().astype(np.int32)
+            cv2.polylines(sheet, [line], False, colour, 1, cv2.LINE_AA)
+    part = picture.with_suffix(".part.png")
+    cv2.imwrite(str(part), sheet)
+    part.replace(picture)

@@ -1,0 +1,94 @@
+"""From sound to the motion of a mouth, and from a mouth at one moment to its rest.
+
+Two small networks that are trained together. The first hears a frame's sound with a little of what
+comes before and after, remembers, and says a code of motion that is free of who speaks. The second
+sees the shape of the mouth in the one given picture and says which code that very shape is: so the
+picture may show a mouth in the middle of a word. The mouth to show is then
+
+    shape = given shape + components . (heard code - code of the given shape)
+
+and neither network ever sees a rest position: it is whatever both agree on.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import MotionConfig
+
+ROWS = 4
+"""Log-mel rows to a video frame."""
+BANDS = 128
+
+
+class MotionNet(nn.Module):
+    """Log-mel -> codes of motion, frame by frame, with a memory of what was heard before.
+
+    All convolutions are 'valid': a frame's features depend on the rows from ``past`` frames before
+    it to ``ahead`` frames after it and on nothing else, so that speech may arrive in pieces.
+    """
+
+    def __init__(self, config: MotionConfig) -> None:
+        super().__init__()
+        self.config = config
+        rows = (config.past + 1 + config.ahead) * ROWS
+        # Two halvings bring rows to video frames; the last kernel spans what is left.
+        left = ((rows - 4) // 2 + 1 - 4) // 2 + 1
+        self.listen = nn.Sequential(
+            nn.Conv1d(BANDS, config.width, 4, 2),
+            nn.GELU(),
+            nn.Conv1d(config.width, config.width, 4, 2),
+            nn.GELU(),
+            nn.Conv1d(config.width, config.memory, left),
+            nn.GELU(),
+        )
+        self.drop = nn.Dropout(config.dropout)
+        self.remember = nn.GRU(config.memory, config.memory, 2, batch_first=True)
+        self.say = nn.Linear(config.memory * 2, config.codes)
+
+    def forward(self, mel: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Say the codes of frames whose sound is known.
+
+        Args:
+            mel: ``(B, 4 * (past + N + ahead), 128)`` log-mel in [-1, 1].
+            memory: ``(2, B, memory)``, zeros before the first frame.
+
+        Returns:
+            Codes ``(B, N, K)`` and the memory after the last frame.
+        """
+        heard = self.drop(self.listen(mel.transpose(1, 2)).transpose(1, 2))
+        kept, memory = self.remember(heard, memory)
+        out: Tensor = self.say(torch.cat([heard, kept], -1))
+        return out, memory
+
+    def padded(self, mel: Tensor) -> Tensor:
+        """Surround whole sequences ``(B, 4T, 128)`` by the silence that T codes need."""
+        before, after = self.config.past * ROWS, self.config.ahead * ROWS
+        return F.pad(mel, (0, 0, before, after), value=-1.0)
+
+    def silence(self, batch: int, device: torch.device | None = None) -> Tensor:
+        """The memory of someone who has heard nothing, ``(2, B, memory)``."""
+        return torch.zeros(2, batch, self.config.memory, device=device)
+
+
+class RestNet(nn.Module):
+    """Shape of a lower face ``(B, P, 2)``, less the template's -> its code of motion ``(B, K)``."""
+
+    def __init__(self, points: int, codes: int, width: int = 128) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(points * 2, width),
+            nn.GELU(),
+            nn.Dropout(0.1),
+            nn.Linear(width, width // 2),
+            nn.GELU(),
+            nn.Linear(width // 2, codes),
+        )
+
+    def forward(self, shape: Tensor) -> Tensor:
+        """See the class."""
+        # Displacements are some hundredths of the distance of the eyes.
+        out: Tensor = self.body(shape.flatten(1) * 20.0)
+        return out
