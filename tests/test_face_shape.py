@@ -36,7 +36,8 @@ def test_template_has_its_eyes_at_distance_one(basis):
 
 def test_no_point_twice():
     assert len(set(LOWER_FACE)) == len(LOWER_FACE)
-    assert len(set(LIPS)) == 40 and INNER_LIP_BOTTOM in LIPS
+    assert len(set(LIPS)) == 40
+    assert INNER_LIP_BOTTOM in LIPS
     assert not set(LOWER_FACE) & set(STABLE)
 
 
@@ -61,7 +62,8 @@ def test_nan_stays_nan(face, basis):
     clip, _ = talking(face, [0.0, 0.1])
     clip[1] = np.nan
     shapes = basis.shapes(clip)
-    assert np.isfinite(shapes[0]).all() and np.isnan(shapes[1]).all()
+    assert np.isfinite(shapes[0]).all()
+    assert np.isnan(shapes[1]).all()
 
 
 def test_too_little_to_learn_from_is_one_clear_line(face):

@@ -26,15 +26,19 @@ def source(shards):
 
 def test_same_arguments_same_batch(source):
     one, two, other = source.batch(0, 5, 3), source.batch(0, 5, 3), source.batch(0, 6, 3)
-    assert torch.equal(one.mel, two.mel) and torch.equal(one.code, two.code)
+    assert torch.equal(one.mel, two.mel)
+    assert torch.equal(one.code, two.code)
     assert not torch.equal(one.mel, other.mel)
 
 
 def test_shapes(source):
     batch = source.batch(0, 0, 3)
-    assert batch.mel.shape == (3, 96, 128) and batch.mel.abs().max() <= 1
-    assert batch.code.shape == (3, 24, 4) and batch.taught.shape == (3, 24)
-    assert batch.shape.shape == (3, len(source.basis.mean), 2) and batch.given.shape == (3, 4)
+    assert batch.mel.shape == (3, 96, 128)
+    assert batch.mel.abs().max() <= 1
+    assert batch.code.shape == (3, 24, 4)
+    assert batch.taught.shape == (3, 24)
+    assert batch.shape.shape == (3, len(source.basis.mean), 2)
+    assert batch.given.shape == (3, 4)
 
 
 def test_given_code_is_that_of_the_given_shape(source):
@@ -67,7 +71,8 @@ def test_silence_is_taught_as_closed_once_the_mouth_has_settled(shards):
 def test_stretching_keeps_sound_and_shape_together():
     ramp = np.linspace(-1, 1, 80, dtype=np.float32)[:, None].repeat(128, 1)
     mel, codes = stretched(ramp, ramp.reshape(20, 4, 128)[:, :, :2].mean(1), 1.3)
-    assert mel.shape == (104, 128) and codes.shape == (26, 2)
+    assert mel.shape == (104, 128)
+    assert codes.shape == (26, 2)
     np.testing.assert_allclose(
         mel.reshape(26, 4, 128).mean((1, 2))[1:-1], codes[1:-1, 0], atol=0.05
     )

@@ -57,7 +57,8 @@ def test_resumed_run_is_the_unbroken_one(shards, tmp_path):
     for name, value in two["networks"]["motion"].items():
         torch.testing.assert_close(one["networks"]["motion"][name], value)
     basis = read_basis(one)
-    assert basis.size == 4 and basis.template.shape == (468, 2)
+    assert basis.size == 4
+    assert basis.template.shape == (468, 2)
 
 
 def test_loss_is_nothing_where_nothing_is_taught(shards):
