@@ -23,12 +23,16 @@ from .crop import CropConfig
 from .errors import InputError
 from .generators import GENERATORS, make_generator, speaking
 from .models import ModelInfo
+from .motion_export import write_motion
 from .onnx_files import as_half, save_as_half
 from .sync_export import write_sync
 from .trainer import read_checkpoint
 
 TOLERANCE = 4 / 255
 """Largest difference of one output value, in [-1, 1], that storing as fp16 may make."""
+
+_WRITERS = {"sync": write_sync, "motion": write_motion}
+"""What writes the files of kinds that are not lip generators."""
 
 FACTS = ("description", "trained_on", "licence")
 
@@ -90,7 +94,7 @@ def export_model(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        write = write_sync if state["config"].get("kind") == "sync" else _write_lmgg
+        write = _WRITERS.get(state["config"].get("kind"), _write_lmgg)
         worst = write(state, part, said | {"name": output.name})
         if worst > TOLERANCE:
             raise InputError(

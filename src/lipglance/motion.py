@@ -1,0 +1,124 @@
+"""Hearing at run time: speech that arrives in pieces -> where the lower face's points go.
+
+The network of `lipglance.motion_net` hears one video frame at a time, with a little of the sound
+before and after it, and carries its memory on; so frames are the same to the bit however the speech
+is cut. What it says is a change of shape; the person's own shape is that of the given picture.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lipglance.audio import AudioConfig, LogMelStream, frames_for
+from lipglance.errors import InputError
+from lipglance.face_shape import ShapeBasis
+from lipglance.geometry import Floats
+from lipglance.runtime import Network, open_network
+
+FloatArray = NDArray[np.float32]
+
+
+class Motion:
+    """A trained motion network, ready to hear. Sessions and threads may share it.
+
+    Attributes:
+        basis: what its codes mean.
+        audio: how the speech must be sampled and is heard.
+        past: video frames heard before the present one.
+        ahead: video frames heard after it.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None, engine: str = "auto") -> None:
+        """Load from a folder written by ``lipglance export``; InputError where it holds none."""
+        try:
+            facts = json.loads((folder / "motion.json").read_text(encoding="utf-8"))
+            self.audio = AudioConfig(**facts["audio"])
+            self.past, self.ahead = int(facts["past"]), int(facts["ahead"])
+            self.codes, self.memory = int(facts["codes"]), int(facts["memory"])
+            with np.load(folder / "basis.npz", allow_pickle=False) as kept:
+                self.basis = ShapeBasis(
+                    kept["template"].astype(np.float64), kept["components"].astype(np.float64)
+                )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{folder} holds no motion network ({type(error).__name__}: {error}); expected "
+                "motion.json, motion.onnx, rest.onnx and basis.npz"
+            ) from error
+        self.hear: Network = open_network(folder / "motion.onnx", threads, engine)
+        self.rest: Network = open_network(folder / "rest.onnx", threads, engine)
+
+    def start(self, landmarks: ArrayLike) -> MotionSession:
+        """Begin with a picture's mesh points, (468, 2) px; InputError where they are not finite."""
+        points = np.asarray(landmarks, np.float64)
+        if not np.isfinite(points).all():
+            raise InputError("no face in the picture: its landmarks are not finite")
+        shape = self.basis.shapes(points) - self.basis.mean
+        code = self.rest({"shape": shape[None].astype(np.float32)})[0]
+        return MotionSession(self, code.astype(np.float64))
+
+
+class MotionSession:
+    """One speech heard by one person's face.
+
+    Frame t is certain when the sound of frame t + ahead is there.
+    """
+
+    def __init__(self, motion: Motion, rest: Floats) -> None:
+        self._motion, self._rest = motion, rest
+        self._mel = LogMelStream(motion.audio)
+        rows = motion.past * motion.audio.frames_per_video_frame
+        self._rows: FloatArray = np.full((rows, motion.audio.mels), -1, np.float32)
+        self._memory: FloatArray = np.zeros((2, 1, motion.memory), np.float32)
+        self._samples = 0
+        self._out = 0
+
+    def feed(self, samples: FloatArray) -> Floats:
+        """Take (n,) float32 samples in [-1, 1]; return the changes of shape now certain.
+
+        Returns:
+            (k, P, 2) displacement of the lower face's points from the picture's, in the unit of
+            the basis (distance of the eyes, upright).
+        """
+        self._samples += len(samples)
+        return self._advance(self._mel.feed(samples))
+
+    def finish(self, frames: int | None = None) -> Floats:
+        """Return the rest, so that there are `frames` in all (default: round(duration * 25)).
+
+        InputError where more are out already.
+        """
+        motion, audio = self._motion, self._motion.audio
+        if frames is None:
+            frames = frames_for(self._samples, audio.sample_rate, audio.video_fps)
+        if frames < self._out:
+            raise InputError(
+                f"asked to finish after {frames} frames, but {self._out} are out already; "
+                "expected at least as many"
+            )
+        per_frame = audio.frames_per_video_frame
+        heard = self._out + len(self._rows) // per_frame - motion.past
+        rows = self._mel.finish(max(frames, heard))
+        silence = np.full((motion.ahead * per_frame, audio.mels), -1, np.float32)
+        wanted = frames - self._out
+        return self._advance(np.concatenate([rows, silence]))[:wanted]
+
+    def _advance(self, rows: FloatArray) -> Floats:
+        motion = self._motion
+        per_frame = motion.audio.frames_per_video_frame
+        self._rows = np.concatenate([self._rows, rows])
+        window = (motion.past + 1 + motion.ahead) * per_frame
+        ready = max(0, (len(self._rows) - window) // per_frame + 1)
+        moved = np.zeros((ready, *motion.basis.mean.shape))
+        for k in range(ready):
+            heard = self._rows[k * per_frame : k * per_frame + window]
+            said = motion.hear({"mel": heard[None], "memory": self._memory})
+            # One frame at a time: how BLAS rounds depends on how many there are.
+            moved[k] = motion.basis.decode(said[: motion.codes] - self._rest)
+            self._memory = np.ascontiguousarray(said[motion.codes :].reshape(self._memory.shape))
+        self._rows = self._rows[ready * per_frame :].copy()
+        self._out += ready
+        return moved

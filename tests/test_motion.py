@@ -1,0 +1,84 @@
+"""Hearing at run time is the trained network's, and frames do not depend on how speech is cut."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lipglance.audio import log_mel  # noqa: E402
+from lipglance.errors import InputError  # noqa: E402
+from lipglance.export import export_model  # noqa: E402
+from lipglance.motion import Motion  # noqa: E402
+from lipglance.motion_export import load_motion  # noqa: E402
+from lipglance.trainer import read_checkpoint, train  # noqa: E402
+from synthetic_shards import draw_clip, write_shards  # noqa: E402
+from test_motion_learner import CPU, tiny  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("motion")
+    train(tiny(steps=3), [write_shards(root / "shards")], root / "run", CPU)
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def motion(run, tmp_path_factory):
+    return Motion(export_model(run, tmp_path_factory.mktemp("models") / "motion"), threads=1)
+
+
+def speech(seconds):
+    rng = np.random.default_rng(0)
+    return (rng.normal(0, 0.1, int(seconds * 16000))).astype(np.float32)
+
+
+def test_is_what_was_trained(run, motion):
+    net, rest = load_motion(read_checkpoint(run / "last.pt"))
+    landmarks = draw_clip(3)[2][10]
+    sound = speech(0.8)
+    session = motion.start(landmarks)
+    got = np.concatenate([session.feed(sound), session.finish()])
+    shape = motion.basis.shapes(landmarks) - motion.basis.mean
+    with torch.no_grad():
+        mel = torch.from_numpy(log_mel(sound))[None]
+        code, _ = net(net.padded(mel), net.silence(1))
+        code = code[0] - rest(torch.from_numpy(shape[None]).float())
+    wanted = motion.basis.decode(code.numpy())
+    assert got.shape == (20, len(motion.basis.mean), 2)
+    np.testing.assert_allclose(got, wanted, atol=0.02 * np.abs(wanted).max())
+
+
+def test_pieces_give_the_same_bits(motion):
+    landmarks, sound = draw_clip(3)[2][0], speech(1.0)
+    whole = motion.start(landmarks)
+    expected = np.concatenate([whole.feed(sound), whole.finish()])
+    session = motion.start(landmarks)
+    parts = [session.feed(piece) for piece in np.array_split(sound, 13)]
+    got = np.concatenate([*parts, session.finish()])
+    assert got.tobytes() == expected.tobytes()
+    assert len(got) == 25
+
+
+def test_says_a_frame_as_soon_as_it_has_heard_what_it_needs(motion):
+    session = motion.start(draw_clip(3)[2][0])
+    needed = (1 + motion.ahead) * 640 + 256 - 80
+    assert len(session.feed(speech(1)[: needed - 1])) == 0
+    assert len(session.feed(np.zeros(1, np.float32))) == 1
+
+
+@pytest.mark.parametrize("frames", [1, 25, 31])
+def test_as_many_frames_as_asked(motion, frames):
+    session = motion.start(draw_clip(3)[2][0])
+    sound = speech(1.0)[: min(frames, 25) * 640]
+    assert len(session.feed(sound)) + len(session.finish(frames)) == frames
+
+
+def test_too_few_asked_and_no_face_are_one_clear_line(motion, tmp_path):
+    session = motion.start(draw_clip(3)[2][0])
+    session.feed(speech(1.0))
+    with pytest.raises(InputError, match="asked to finish after 2 frames"):
+        session.finish(2)
+    with pytest.raises(InputError, match="no face in the picture"):
+        motion.start(np.full((468, 2), np.nan))
+    with pytest.raises(InputError, match=r"holds no motion network \(FileNotFoundError"):
+        Motion(tmp_path)
