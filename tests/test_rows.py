@@ -47,13 +47,14 @@ class Model:
         self.crop = CropConfig(size=size)
         self.sessions = []
 
-    def start(self, identity):
+    def start(self, identity, points=None):
+        assert points.shape == (468, 2)
         self.sessions.append(Session(identity))
         return self.sessions[-1]
 
-    def start_face(self, picture, matrix):
+    def start_face(self, picture, matrix, points=None):
         assert matrix.shape == (2, 3)
-        return self.start(picture)
+        return self.start(picture, points)
 
 
 def test_the_identity_is_the_first_frames_crop(clip):

@@ -31,7 +31,7 @@ from lipglance.compositing import Compositor
 from lipglance.crop import crop_image, picture_crop
 from lipglance.errors import LipglanceError
 from lipglance.face import FaceFinder
-from lipglance.geometry import Image
+from lipglance.geometry import Image, apply
 from lipglance.lmgg import LmggModel
 from lipglance.media import read_audio, read_image
 from lipglance.models import DEFAULT_MODEL, find_model, load_model
@@ -157,7 +157,7 @@ def measure(
         yield from _networks(model, name, threads, timed)
 
     def speak() -> NDArray[np.uint8]:
-        session = model.start(identity)
+        session = model.start(identity, apply(matrix, points))
         return np.concatenate([session.feed(samples), session.finish()])
 
     yield timed("speech to lips, windows overlapping", speak, frames)

@@ -82,9 +82,9 @@ class Video:
             return
         model, portrait = self.model, self.portrait
         if self.view == "face":
-            session = model.start_face(portrait.picture, portrait.matrix)
+            session = model.start_face(portrait.picture, portrait.matrix, portrait.points)
         else:
-            session = model.start(portrait.lips(model.crop.size))
+            session = model.start(portrait.lips(model.crop.size), portrait.points_in_crop())
         for piece in iter_audio(self.speech, model.audio.sample_rate):
             yield from session.feed(piece[0])
         yield from session.finish()

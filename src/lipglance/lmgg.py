@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lipglance.audio import LogMelStream, frames_for
 from lipglance.errors import InputError
-from lipglance.geometry import Image, check_image
+from lipglance.geometry import Floats, Image, check_image
 from lipglance.models import LipModel, ModelInfo
 from lipglance.runtime import Network, open_network
 
@@ -35,8 +35,11 @@ class LmggModel(LipModel):
         """Load from a model directory; InputError where its ``model.onnx`` is missing or broken."""
         return cls(info, open_network(directory / "model.onnx", threads, engine))
 
-    def start(self, identity: Image) -> LmggSession:
-        """Begin a session with a lip crop, (S, S, 3) uint8 RGB, S = ``crop.size``."""
+    def start(self, identity: Image, points: Floats | None = None) -> LmggSession:
+        """Begin a session with a lip crop, (S, S, 3) uint8 RGB, S = ``crop.size``.
+
+        Where the lips are in it (`points`) the network sees for itself.
+        """
         check_image(identity)
         size = self.crop.size
         if identity.shape != (size, size, 3):

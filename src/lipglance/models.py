@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lipglance.audio import AudioConfig
 from lipglance.crop import CropConfig
 from lipglance.errors import InputError
-from lipglance.geometry import Floats, Image, crop_image
+from lipglance.geometry import Floats, Image, apply, crop_image
 
 if TYPE_CHECKING:
     from lipglance.generate import Video
@@ -154,18 +154,25 @@ class LipModel(Protocol):
         """Which part of a face the model sees and makes, and in how many px."""
         return self.info.crop
 
-    def start(self, identity: Image) -> LipSession:
-        """Begin a session with a lip crop, (S, S, 3) uint8 RGB, cut as `crop` says."""
+    def start(self, identity: Image, points: Floats | None = None) -> LipSession:
+        """Begin a session with a lip crop, (S, S, 3) uint8 RGB, cut as `crop` says.
+
+        points: the face's 468 mesh points in the crop, (468, 2) px, where they are known.
+        """
         ...
 
-    def start_face(self, picture: Image, matrix: Floats) -> FaceSession:
+    def start_face(
+        self, picture: Image, matrix: Floats, points: Floats | None = None
+    ) -> FaceSession:
         """Begin a session with a whole picture, (H, W, 3) uint8 RGB.
 
-        matrix: (2, 3), picture px to crop px, see `lipglance.crop.picture_crop`.
+        matrix: (2, 3), picture px to crop px, see `lipglance.crop.picture_crop`. points: the face's
+        468 mesh points, (468, 2) px of the picture, where they are known.
         """
         from lipglance.compositing import Compositor, PastingSession
 
-        lips = self.start(crop_image(picture, matrix, self.crop.size))
+        inside = None if points is None else apply(matrix, points)
+        lips = self.start(crop_image(picture, matrix, self.crop.size), inside)
         return PastingSession(lips, Compositor(picture, matrix, self.crop.size))
 
     def generate(

@@ -13,7 +13,7 @@ import numpy as np
 from lipglance.crop import CropConfig, picture_crop
 from lipglance.errors import InputError
 from lipglance.face import FaceFinder, Landmarks
-from lipglance.geometry import Floats, Image, check_image, crop_image, square_matrix
+from lipglance.geometry import Floats, Image, apply, check_image, crop_image, square_matrix
 from lipglance.media import PathLike, is_video, iter_video, read_image
 
 log = logging.getLogger("lipglance")
@@ -44,7 +44,8 @@ class Portrait:
     picture: (H, W, 3) uint8 RGB, scaled down by `scale` (<= 1) if it was too large. matrix: (2, 3),
     picture px to lip crop px. face: which one, 0 is the leftmost, of `faces`; None where no face
     was found and the picture's middle serves as the lip crop. box: x0, y0, x1, y1 of the face, px
-    of the picture. yaw: degrees. frame: number of the video's frame, None for a photo.
+    of the picture. yaw: degrees. points: the face's mesh, (468, 2) px of the picture, None without
+    a face. frame: number of the video's frame, None for a photo.
     """
 
     picture: Image
@@ -53,8 +54,13 @@ class Portrait:
     faces: int = 0
     box: tuple[float, float, float, float] | None = None
     yaw: float | None = None
+    points: Floats | None = None
     scale: float = 1.0
     frame: int | None = None
+
+    def points_in_crop(self) -> Floats | None:
+        """The face's mesh in the lip crop, (468, 2) px of it; None without a face."""
+        return None if self.points is None else apply(self.matrix, self.points)
 
     def lips(self, size: int) -> Image:
         """The lip crop, (size, size, 3) uint8 RGB."""
@@ -188,6 +194,7 @@ def _choose(
         faces=len(faces),
         box=marks.face,
         yaw=marks.yaw,
+        points=np.asarray(marks.points, np.float64),
     )
 
 

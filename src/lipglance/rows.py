@@ -87,6 +87,12 @@ class Clip:
         config = crop or self.crop
         return crop_image(next(self.pictures()), self.transforms(config)[0], config.size)
 
+    def face_points(self) -> Floats | None:
+        """The first frame's mesh points, (468, 2) px of the frame; None where it has no face."""
+        back = invert(self.sample.transforms()[0].astype(np.float64))
+        points = apply(back, self.sample.landmarks()[0])
+        return points if np.isfinite(points).all() else None
+
 
 def stored_clip(sample: Sample, path: Path) -> Clip:
     """Write the original file of `sample` to `path` and its own suffix; InputError without one."""
@@ -254,17 +260,23 @@ class ModelRow(Row):
 
     def lips(self, clip: Clip) -> NDArray[np.uint8]:
         """Generate as many frames as the clip has."""
-        return self.say(clip.identity(self.crop), clip)
+        points = clip.face_points()
+        inside = None if points is None else apply(clip.transforms(self.crop)[0], points)
+        return self.say(clip.identity(self.crop), clip, inside)
 
-    def say(self, identity: Image, clip: Clip) -> NDArray[np.uint8]:
-        """Let anyone's lip crop (S, S, 3), cut as the model's, say the clip: (T, S, S, 3)."""
-        session = self._model.start(identity)
+    def say(self, identity: Image, clip: Clip, points: Floats | None = None) -> NDArray[np.uint8]:
+        """Let anyone's lip crop (S, S, 3), cut as the model's, say the clip: (T, S, S, 3).
+
+        points: the face's mesh in the crop, (468, 2) px, where it is known.
+        """
+        session = self._model.start(identity, points)
         first = session.feed(clip.audio(self._model.audio.sample_rate))
         return np.concatenate([first, session.finish(clip.frames)])
 
     def faces(self, clip: Clip) -> Iterable[Image]:
         """As the model itself paints into a photo."""
-        session = self._model.start_face(next(clip.pictures()), clip.transforms(self.crop)[0])
+        matrix = clip.transforms(self.crop)[0]
+        session = self._model.start_face(next(clip.pictures()), matrix, clip.face_points())
         first = session.feed(clip.audio(self._model.audio.sample_rate))
         return chain(first, session.finish(clip.frames))
 
