@@ -31,6 +31,7 @@ DEFAULT_MODEL = "lmgg"
 
 #: The modules that can run a model, by the ``kind`` in its ``model.json``: ``module:class``.
 KINDS = {
+    "glance": "lipglance.glance:GlanceModel",
     "lmgg": "lipglance.lmgg:LmggModel",
     # The baselines have the paper's windows and the same inputs and outputs.
     "chung": "lipglance.lmgg:LmggModel",
