@@ -84,6 +84,25 @@ class MotionConfig:
 
 
 @dataclass(frozen=True)
+class RendererConfig:
+    """Size of the network that finishes a moved mouth, and what its pictures are judged by.
+
+    Attributes:
+        width: channels at half resolution; two and three times as many below.
+        size: side of the face crops it learns from, px.
+        mouth: how much more a pixel of the mouth counts than another.
+        edges: weight of the error of differences between neighbouring pixels.
+        moved: weight of the error of what is moved but not painted.
+    """
+
+    width: int = 32
+    size: int = 96
+    mouth: float = 4.0
+    edges: float = 1.0
+    moved: float = 0.3
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """The four-term objective; a weight of 0 switches a term off.
 
@@ -199,6 +218,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    renderer: RendererConfig = field(default_factory=RendererConfig)
 
     @property
     def frames(self) -> int:
@@ -240,6 +260,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
     parts["data"] = DataConfig(**parts["data"])
     parts["sync"] = SyncConfig(**parts["sync"])
     parts["motion"] = MotionConfig(**parts["motion"])
+    parts["renderer"] = RendererConfig(**parts["renderer"])
     return TrainConfig(**parts)
 
 

@@ -140,9 +140,7 @@ class GlanceSession:
 class GlanceFaceSession:
     """One face saying one speech, in its photo; see `lipglance.models.FaceSession`."""
 
-    def __init__(
-        self, lips: GlanceSession, face: Face, picture: Image, matrix: Floats
-    ) -> None:
+    def __init__(self, lips: GlanceSession, face: Face, picture: Image, matrix: Floats) -> None:
         self._lips, self._face, self._picture = lips, face, picture
         size = len(face.identity)
         back = invert(matrix)
@@ -184,7 +182,5 @@ class GlanceFaceSession:
         """Bring (S, S, C) from the crop to the box in the picture, (h, w, C)."""
         left, top, right, bottom = self._box
         size = (right - left, bottom - top)
-        made = cv2.warpAffine(
-            layers, self._back, size, flags=cv2.INTER_CUBIC, borderMode=border
-        )
+        made = cv2.warpAffine(layers, self._back, size, flags=cv2.INTER_CUBIC, borderMode=border)
         return np.asarray(made, np.float32)

@@ -21,6 +21,7 @@ KINDS = {
     "chung": "lipglance.lip_learner:LipLearner",
     "vondrick": "lipglance.lip_learner:LipLearner",
     "motion": "lipglance.motion_learner:MotionLearner",
+    "renderer": "lipglance.renderer_learner:RendererLearner",
     "sync": "lipglance.sync_learner:SyncLearner",
 }
 """What can be trained, by the ``kind`` in its config: ``module:class``."""

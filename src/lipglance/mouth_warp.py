@@ -34,7 +34,7 @@ CHANNELS = 12
 RESIDUAL = 4.0 / 96.0
 """Largest correction of the flow by the network, as a share of the crop's side."""
 FLOW_GAIN = 10.0
-"""The network sees displacements as shares of the crop's side times this: about 1 for a wide one."""
+"""The network sees displacements as shares of the crop's side times this: about 1."""
 
 _RING = len(LIPS) // 2
 _UPPER = (*range(1, _RING // 2), *range(_RING + 1, _RING + _RING // 2))
@@ -87,9 +87,7 @@ def _border(size: int) -> Floats:
 def _field(places: Floats, moves: Floats, cells: Floats, near: float) -> FloatArray:
     """Displacements (N, 2) at `places` (N, 2) spread to `cells` (C, 2); returns (C, 2)."""
     # The square of the distance as one product of matrices: several times faster than differences.
-    apart = (
-        np.square(cells).sum(1)[:, None] + np.square(places).sum(1) - 2.0 * (cells @ places.T)
-    )
+    apart = np.square(cells).sum(1)[:, None] + np.square(places).sum(1) - 2.0 * (cells @ places.T)
     weights = 1.0 / np.square(np.maximum(apart, 0.0) + near**2)
     spread = (weights @ moves) / weights.sum(1, keepdims=True)
     return np.asarray(spread, np.float32)

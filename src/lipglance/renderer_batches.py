@@ -1,0 +1,162 @@
+"""Training pairs of frames: a picture of a mouth, and the same person's mouth as it is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .config import TrainConfig
+from .errors import InputError
+from .mouth_warp import WARP_POINTS, dense_flow, mouth_maps, net_inputs
+from .shards import Sample, ShardDataset
+
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class RendererBatch:
+    """A batch of pairs.
+
+    Attributes:
+        seen: ``(B, 12, S, S)`` of `mouth_warp.net_inputs`.
+        flow: ``(B, 2, S, S)`` crop px.
+        source: ``(B, 3, S, S)`` the given picture in [-1, 1].
+        wanted: ``(B, 3, S, S)`` the frame to make, in [-1, 1].
+    """
+
+    seen: Tensor
+    flow: Tensor
+    source: Tensor
+    wanted: Tensor
+
+    def to(self, device: torch.device) -> RendererBatch:
+        """Return the batch on a device."""
+        parts = (self.seen, self.flow, self.source, self.wanted)
+        return RendererBatch(*(part.to(device, non_blocking=True) for part in parts))
+
+
+@dataclass(frozen=True)
+class _Clip:
+    frames: npt.NDArray[np.uint8]
+    points: npt.NDArray[np.float32]
+    seen: npt.NDArray[np.intp]
+
+
+class RendererSource:
+    """Draws pairs; every batch is a pure function of (seed, step, rank).
+
+    Args:
+        roots: shard folders of face crops (``lipglance prepare --region face``).
+        split: split to draw from.
+        config: of the run.
+        cache_gib: memory for decoded clips; what does not fit is decoded again when drawn.
+        plain: draw the pictures as they are.
+
+    Raises:
+        InputError: the shards are of another region or size.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[str | Path],
+        split: str,
+        config: TrainConfig,
+        cache_gib: float = 6.0,
+        *,
+        plain: bool = False,
+    ) -> None:
+        self.config, self.plain = config, plain
+        self.samples = ShardDataset(roots, split=split, corpora=config.data.corpora or None)
+        crop = self.samples[0].meta["crop"]
+        wanted = config.renderer.size
+        if crop["region"] != "face" or crop["size"] != wanted:
+            raise InputError(
+                f"shards of {crop['region']} crops of {crop['size']} px; the renderer learns from "
+                f"face crops of {wanted} px: lipglance prepare --region face --size {wanted}"
+            )
+        lengths = np.array([sample.frames for sample in self.samples], np.float64)
+        self.weights = lengths / lengths.sum()
+        self._cache: dict[int, _Clip | None] = {}
+        self._room = int(cache_gib * 2**30)
+        self._threads = ThreadPoolExecutor(THREADS)
+
+    def batch(self, seed: int, step: int, size: int, rank: int = 0) -> RendererBatch:
+        """Return the batch of a step: always the same for the same arguments."""
+        keys = [(seed, step, rank, item) for item in range(size)]
+        return stacked(list(self._threads.map(self._draw, keys)))
+
+    def clip(self, index: int) -> _Clip | None:
+        """A clip's crops and points, None where fewer than two frames show a face."""
+        if index in self._cache:
+            return self._cache[index]
+        clip = _read(self.samples[index])
+        self._room -= 0 if clip is None else clip.frames.nbytes
+        if self._room > 0:
+            self._cache[index] = clip
+        return clip
+
+    def _draw(self, key: tuple[int, ...]) -> tuple[npt.NDArray[np.float32], ...]:
+        rng = np.random.default_rng(key)
+        clip = None
+        while clip is None:
+            clip = self.clip(int(rng.choice(len(self.samples), p=self.weights)))
+        one, other = rng.choice(clip.seen, 2)
+        pictures = np.stack([clip.frames[one], clip.frames[other]])
+        if not self.plain:
+            pictures = tinted(pictures, self.config.data.colour, rng)
+        return pair(pictures[0], pictures[1], clip.points[one], clip.points[other])
+
+
+def pair(
+    source: npt.NDArray[np.uint8],
+    wanted: npt.NDArray[np.uint8],
+    from_points: npt.NDArray[np.float32],
+    to_points: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], ...]:
+    """Return one item of a `RendererBatch` as arrays.
+
+    Args:
+        source: (S, S, 3) uint8 RGB, the given picture.
+        wanted: the frame to make.
+        from_points: (len(WARP_POINTS), 2) crop px in the source.
+        to_points: the same in the frame to make.
+    """
+    size = len(source)
+    flow = dense_flow(from_points, to_points, size)
+    maps = mouth_maps(from_points, size), mouth_maps(to_points, size)
+    seen = net_inputs(source, flow, *maps)
+    shown = [
+        (picture.astype(np.float32) / np.float32(127.5) - 1).transpose(2, 0, 1)
+        for picture in (source, wanted)
+    ]
+    return seen, flow.transpose(2, 0, 1), *shown
+
+
+def stacked(items: Sequence[tuple[npt.NDArray[np.float32], ...]]) -> RendererBatch:
+    """Return items of `pair` as a batch."""
+    return RendererBatch(*(torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True)))
+
+
+def tinted(
+    pictures: npt.NDArray[np.uint8], strength: float, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Vary light and colour of pictures (N, S, S, 3) alike; `strength` 0 leaves them."""
+    gain = 1.0 + rng.uniform(-strength, strength, 3) + rng.uniform(-strength, strength)
+    shift = rng.uniform(-strength, strength) * 80.0
+    varied = pictures.astype(np.float32) * gain.astype(np.float32) + np.float32(shift)
+    return np.asarray(np.clip(varied, 0, 255), np.uint8)
+
+
+def _read(sample: Sample) -> _Clip | None:
+    points = sample.landmarks()[:, list(WARP_POINTS)]
+    seen = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
+    if len(seen) < 2:
+        return None
+    return _Clip(sample.crops(), points, seen)

@@ -1,0 +1,172 @@
+"""How the renderer is trained: pairs of frames of one person, the second made from the first."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import TrainConfig
+from .errors import InputError
+from .layers import channels_last
+from .learner import Draw, Phase
+from .mouth_warp import window
+from .optimizers import Optimizers, Reduce, decayed
+from .renderer_batches import RendererBatch, RendererSource, pair, stacked
+from .renderer_net import RendererNet, rendered
+
+INNER, LIPS = slice(6, 7), slice(7, 8)
+"""Where the wanted mouth's maps lie in what the network sees: its opening, all within its lips."""
+LOOKED_AT = (0.2, 0.45, 0.7, 0.95)
+"""Frames of a validation clip that are made of its first, as shares of its length."""
+
+
+class RendererLearner:
+    """Trains a `RendererNet`.
+
+    Args:
+        config: the run.
+        device: where the network lives.
+        reduce: averages gradients over processes before each step.
+    """
+
+    def __init__(self, config: TrainConfig, device: torch.device, reduce: Reduce) -> None:
+        self.config, self.device = config, device
+        self.net = RendererNet(config.renderer).to(device)
+        channels_last(self.net)
+        self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.window = torch.from_numpy(window(config.renderer.size)).to(device)
+        self.optimizers = Optimizers(reduce)
+        self.optimizers.add("renderer", self.net.parameters(), config.rate, config.betas)
+        self._say: Callable[[Tensor], Tensor] = self.net
+        if config.compile:
+            self._say = torch.compile(self.net)
+
+    def source(self, data: Sequence[str | Path], cache_gib: float) -> RendererSource:
+        """See `Learner`."""
+        return RendererSource(data, "train", self.config, cache_gib)
+
+    def phases(self) -> Sequence[Phase]:
+        """See `Learner`."""
+        return (Phase("step", self.config.steps, self._step),)
+
+    def state(self) -> dict[str, Any]:
+        """See `Learner`."""
+        networks = {"renderer": self.net.state_dict(), "average": self.average.state_dict()}
+        return {"networks": networks, "optimizers": self.optimizers.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """See `Learner`."""
+        self.net.load_state_dict(state["networks"]["renderer"])
+        self.average.load_state_dict(state["networks"]["average"])
+        self.optimizers.load(state["optimizers"])
+
+    def begin_with(self, state: dict[str, Any]) -> None:
+        """See `Learner`."""
+        raise InputError("a renderer has no lessons to begin with; leave --begin-with away")
+
+    def _step(self, draw: Draw[RendererSource], step: int) -> dict[str, float]:
+        batch = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
+        return self.step(batch.to(draw.device), step)
+
+    def step(self, batch: RendererBatch, step: int) -> dict[str, float]:
+        """Do one step; return the terms of the loss by name, unweighted."""
+        config = self.config
+        self.net.train()
+        factor = decayed(step, config.steps, config.warmup, config.decay_from)
+        self.optimizers.set_rate("renderer", config.rate * factor)
+        seen = batch.seen.contiguous(memory_format=torch.channels_last)
+        made, moved = rendered(self._say(seen), batch.source, batch.flow, self.window)
+        terms = self.terms(made, moved, batch)
+        weights = config.renderer
+        total = terms["l1"] + weights.edges * terms["edges"] + weights.moved * terms["moved"]
+        self.optimizers.minimise("renderer", total, config.clip)
+        self._follow()
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def terms(self, made: Tensor, moved: Tensor, batch: RendererBatch) -> dict[str, Tensor]:
+        """Compare frames ``(B, 3, S, S)`` with the wanted ones; the mouth counts more.
+
+        Returns:
+            ``l1`` of the frames, ``edges`` the L1 of differences between neighbouring pixels,
+            ``moved`` the L1 of the picture moved but not painted over, away from the open mouth:
+            what can be moved is to be moved, not painted.
+        """
+        inner, lips = batch.seen[:, INNER].float(), batch.seen[:, LIPS].float()
+        weight = 1.0 + self.config.renderer.mouth * torch.maximum(inner, lips)
+        weight = weight / weight.mean()
+        error = (made - batch.wanted) * weight
+        edges = [(error.diff(dim=axis)).abs().mean() for axis in (2, 3)]
+        closed = weight * (1.0 - inner)
+        return {
+            "l1": error.abs().mean(),
+            "edges": edges[0] + edges[1],
+            "moved": ((moved - batch.wanted).abs() * closed).mean(),
+        }
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        for slow, fast in zip(
+            self.average.state_dict().values(), self.net.state_dict().values(), strict=True
+        ):
+            if slow.dtype.is_floating_point:
+                slow.lerp_(fast, 1.0 - self.config.ema)
+            else:
+                slow.copy_(fast)
+
+    def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
+        """See `Learner`: later frames of validation clips made from their first.
+
+        The picture has rows of four: the given picture, the wanted frame, moved only, made.
+        """
+        try:
+            source, prefix = RendererSource(data, "val", self.config, plain=True), ""
+        except InputError:
+            source, prefix = RendererSource(data, "train", self.config, plain=True), "train_"
+        batch = self._looked_at(source)
+        return lambda picture: self._look(batch, prefix, picture)
+
+    def _looked_at(self, source: RendererSource, clips: int = 32) -> RendererBatch:
+        items = []
+        for index in np.linspace(0, len(source.samples) - 1, clips).round().astype(int):
+            clip = source.clip(int(index))
+            if clip is None:
+                continue
+            first = clip.seen[0]
+            for share in LOOKED_AT:
+                other = clip.seen[int(share * (len(clip.seen) - 1))]
+                frames = clip.frames[first], clip.frames[other]
+                items.append(pair(*frames, clip.points[first], clip.points[other]))
+        return stacked(items)
+
+    @torch.no_grad()
+    def _look(self, batch: RendererBatch, prefix: str, picture: Path) -> dict[str, float]:
+        scores: dict[str, list[float]] = {}
+        rows = []
+        for start in range(0, len(batch.seen), 16):
+            part = RendererBatch(*(x[start : start + 16] for x in vars(batch).values())).to(
+                self.device
+            )
+            made, moved = rendered(self.average(part.seen), part.source, part.flow, self.window)
+            mouth = torch.maximum(part.seen[:, INNER], part.seen[:, LIPS])
+            for name, frames in (("still", part.source), ("moved", moved), ("made", made)):
+                error = (frames - part.wanted).abs()
+                scores.setdefault(f"{name}_l1", []).append(float(error.mean()))
+                share = (error * mouth).sum() / (3 * mouth.sum()).clamp(min=1e-3)
+                scores.setdefault(f"{name}_mouth_l1", []).append(float(share))
+            shown = torch.cat([part.source, part.wanted, moved, made], 3)[1::4]
+            rows += list(((shown + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy())
+        sheet = np.concatenate([row.transpose(1, 2, 0) for row in rows[:16]], 0)
+        halves = np.array_split(sheet, 2, 0)
+        part_file = picture.with_suffix(".part.png")
+        if halves[0].shape == halves[1].shape:
+            sheet = np.concatenate(halves, 1)
+        cv2.imwrite(str(part_file), sheet[..., ::-1])
+        part_file.replace(picture)
+        return {prefix + name: float(np.mean(values)) for name, values in scores.items()}
