@@ -43,10 +43,13 @@ def export_command(
     facts: Annotated[
         Path | None, typer.Option(help="JSON with description, trained_on, licence, ...")
     ] = None,
+    motion: Annotated[
+        Path | None, typer.Option(help="of a renderer: folder of the motion network it goes with")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace a model that is there")] = False,
 ) -> None:
     """Turn a run's checkpoint into a model folder: ONNX, safetensors and what it is."""
     from .export import export_model
 
-    where = export_model(run, output, facts, force=force)
+    where = export_model(run, output, facts, force=force, motion=motion)
     typer.echo(f"model: {where}")

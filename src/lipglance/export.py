@@ -25,13 +25,14 @@ from .generators import GENERATORS, make_generator, speaking
 from .models import ModelInfo
 from .motion_export import write_motion
 from .onnx_files import as_half, save_as_half
+from .renderer_export import write_renderer
 from .sync_export import write_sync
 from .trainer import read_checkpoint
 
 TOLERANCE = 4 / 255
 """Largest difference of one output value, in [-1, 1], that storing as fp16 may make."""
 
-_WRITERS = {"sync": write_sync, "motion": write_motion}
+_WRITERS = {"sync": write_sync, "motion": write_motion, "renderer": write_renderer}
 """What writes the files of kinds that are not lip generators."""
 
 FACTS = ("description", "trained_on", "licence")
@@ -68,7 +69,12 @@ def read_generator(folder: str | Path) -> nn.Module:
 
 
 def export_model(
-    run: str | Path, output: str | Path, facts: str | Path | None = None, *, force: bool = False
+    run: str | Path,
+    output: str | Path,
+    facts: str | Path | None = None,
+    *,
+    force: bool = False,
+    motion: str | Path | None = None,
 ) -> Path:
     """Write a run's model folder.
 
@@ -77,6 +83,7 @@ def export_model(
         output: folder to write; its name is the model's name.
         facts: JSON with ``description``, ``trained_on`` and ``licence`` and any further facts.
         force: replace a model that is there.
+        motion: folder of an exported motion network, which a renderer is made a model with.
 
     Returns:
         The folder.
@@ -89,7 +96,7 @@ def export_model(
     state = read_checkpoint(run if run.is_file() else run / "last.pt")
     if output.exists() and not force:
         raise InputError(f"{output} exists; give --force to replace it, or another folder")
-    said = _read_facts(facts)
+    said = _read_facts(facts) | ({} if motion is None else {"motion": str(motion)})
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -74,11 +74,11 @@ class RendererSource:
     ) -> None:
         self.config, self.plain = config, plain
         self.samples = ShardDataset(roots, split=split, corpora=config.data.corpora or None)
-        crop = self.samples[0].meta["crop"]
         wanted = config.renderer.size
-        if crop["region"] != "face" or crop["size"] != wanted:
+        region = self.samples[0].meta.get("crop", {}).get("region", "lips")
+        if region != "face" or self.samples.size != wanted:
             raise InputError(
-                f"shards of {crop['region']} crops of {crop['size']} px; the renderer learns from "
+                f"shards of {region} crops of {self.samples.size} px; the renderer learns from "
                 f"face crops of {wanted} px: lipglance prepare --region face --size {wanted}"
             )
         lengths = np.array([sample.frames for sample in self.samples], np.float64)

@@ -1,0 +1,112 @@
+"""The renderer's trainer: pairs stay the same for the same step, a run learns, stops, resumes."""
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from faces import astronaut, astronaut_landmarks  # noqa: E402
+from lipglance.config import from_dict  # noqa: E402
+from lipglance.crop import CropConfig, picture_crop  # noqa: E402
+from lipglance.errors import InputError  # noqa: E402
+from lipglance.face_points import LIPS  # noqa: E402
+from lipglance.geometry import apply, crop_image  # noqa: E402
+from lipglance.renderer_batches import RendererSource  # noqa: E402
+from lipglance.shard_writer import ShardWriter  # noqa: E402
+from lipglance.trainer import RunOptions, read_checkpoint, train  # noqa: E402
+from synthetic_shards import write_shards  # noqa: E402
+
+CPU = RunOptions(accelerator="cpu", threads=2)
+SIZE = 48
+
+
+def tiny(**changes):
+    return from_dict(
+        {
+            "kind": "renderer",
+            "name": "renderer",
+            "steps": 2,
+            "batch": 4,
+            "rate": 2e-3,
+            "betas": [0.9, 0.99],
+            "warmup": 1,
+            "ema": 0.9,
+            "precision": "fp32",
+            "renderer": {"width": 8, "size": SIZE},
+            "data": {"colour": 0.1},
+            **changes,
+        }
+    )
+
+
+def face_clip(frames=12):
+    """Crops and points of a face whose mouth is painted wider open from frame to frame."""
+    points = astronaut_landmarks().points
+    matrix = picture_crop(points, CropConfig.face(SIZE))
+    crop, at = crop_image(astronaut(), matrix, SIZE), apply(matrix, points)
+    crops, tracks = [], []
+    lower = [p for p in LIPS if at[p, 1] > at[list(LIPS), 1].mean()]
+    for t in range(frames):
+        moved = at.copy()
+        moved[lower, 1] += t / 2
+        picture = crop.copy()
+        cv2.fillPoly(picture, [moved[list(LIPS[20:])].round().astype(np.int32)], (40, 10, 10))
+        crops.append(picture)
+        tracks.append(moved)
+    return np.stack(crops), np.stack(tracks).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    root = tmp_path_factory.mktemp("faces")
+    crops, points = face_clip()
+    for split in ("train", "val"):
+        with ShardWriter(root / f"{split}-00000.tar") as writer:
+            for key in range(3):
+                meta = {"key": f"{split}{key}", "corpus": "drawn", "speaker": "s", "split": split}
+                meta["utterance"] = str(key)
+                meta["crop"] = {"size": SIZE, "half_side": 1.0, "smooth": 2.0, "region": "face"}
+                audio = np.zeros(len(crops) * 640, np.float32)
+                still = np.tile(np.eye(2, 3, dtype=np.float32), (len(crops), 1, 1))
+                writer.add(meta, crops, audio, points, still)
+    return root
+
+
+def test_same_arguments_same_pairs(shards):
+    source = RendererSource([shards], "train", tiny())
+    one, two, other = source.batch(0, 5, 3), source.batch(0, 5, 3), source.batch(0, 6, 3)
+    assert torch.equal(one.seen, two.seen)
+    assert torch.equal(one.wanted, two.wanted)
+    assert not torch.equal(one.wanted, other.wanted)
+    assert one.seen.shape == (3, 12, SIZE, SIZE)
+    assert one.flow.shape == (3, 2, SIZE, SIZE)
+
+
+def test_learns_to_paint_what_the_picture_lacks(shards, tmp_path):
+    from lipglance.renderer_learner import RendererLearner
+
+    train(tiny(steps=60, batch=8), [shards], tmp_path / "run", CPU)
+    learner = RendererLearner(tiny(), torch.device("cpu"), lambda parameters: None)
+    look = learner.watch([shards])
+    before = look(tmp_path / "before.png")
+    learner.load(read_checkpoint(tmp_path / "run" / "last.pt"))
+    after = look(tmp_path / "after.png")
+    assert after["made_mouth_l1"] < 0.8 * before["made_mouth_l1"]
+    assert after["made_mouth_l1"] < 0.9 * after["still_mouth_l1"]
+    assert (tmp_path / "after.png").stat().st_size > 1000
+
+
+def test_resumed_run_is_the_unbroken_one(shards, tmp_path):
+    train(tiny(steps=1), [shards], tmp_path / "run", CPU)
+    train(tiny(steps=2), [shards], tmp_path / "run", CPU)
+    train(tiny(steps=2), [shards], tmp_path / "whole", CPU)
+    one, two = (read_checkpoint(tmp_path / name / "last.pt") for name in ("run", "whole"))
+    for name, value in two["networks"]["average"].items():
+        torch.testing.assert_close(one["networks"]["average"][name], value)
+
+
+def test_shards_of_lips_are_refused_in_one_line(tmp_path):
+    shards = write_shards(tmp_path / "shards")
+    with pytest.raises(InputError, match="learns from face crops of 48 px"):
+        RendererSource([shards], "train", tiny())
