@@ -57,9 +57,9 @@ def face_clip(frames=12):
     return np.stack(crops), np.stack(tracks).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    root = tmp_path_factory.mktemp("faces")
+def face_shards(root):
+    """Write shards of such clips and return their folder."""
+    root.mkdir(parents=True, exist_ok=True)
     crops, points = face_clip()
     for split in ("train", "val"):
         with ShardWriter(root / f"{split}-00000.tar") as writer:
@@ -71,6 +71,11 @@ def shards(tmp_path_factory):
                 still = np.tile(np.eye(2, 3, dtype=np.float32), (len(crops), 1, 1))
                 writer.add(meta, crops, audio, points, still)
     return root
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return face_shards(tmp_path_factory.mktemp("faces"))
 
 
 def test_same_arguments_same_pairs(shards):

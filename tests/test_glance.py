@@ -1,0 +1,104 @@
+"""The product model: frames do not depend on how speech is cut, and the photo stays the photo."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from faces import astronaut, astronaut_landmarks  # noqa: E402
+from lipglance.crop import picture_crop  # noqa: E402
+from lipglance.errors import InputError  # noqa: E402
+from lipglance.export import export_model  # noqa: E402
+from lipglance.geometry import apply, crop_image, invert  # noqa: E402
+from lipglance.models import load_model  # noqa: E402
+from lipglance.trainer import train  # noqa: E402
+from synthetic_shards import write_shards  # noqa: E402
+from test_motion_learner import CPU  # noqa: E402
+from test_motion_learner import tiny as tiny_motion  # noqa: E402
+from test_renderer_learner import SIZE, face_shards  # noqa: E402
+from test_renderer_learner import tiny as tiny_renderer  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    root = tmp_path_factory.mktemp("glance")
+    train(tiny_motion(), [write_shards(root / "lips")], root / "motion", CPU)
+    train(tiny_renderer(), [face_shards(root / "faces")], root / "renderer", CPU)
+    motion = export_model(root / "motion", root / "heard")
+    return load_model(export_model(root / "renderer", root / "glance", motion=motion), threads=1)
+
+
+@pytest.fixture(scope="module")
+def photo(model):
+    points = np.asarray(astronaut_landmarks().points, np.float64)
+    return astronaut(), picture_crop(points, model.crop), points
+
+
+def speech(seconds=0.8):
+    return np.random.default_rng(0).normal(0, 0.1, int(seconds * 16000)).astype(np.float32)
+
+
+def test_facts(model):
+    assert model.info.kind == "glance"
+    assert model.crop.region == "face"
+    assert model.crop.size == SIZE
+    assert model.info.size > 10_000
+
+
+def test_pieces_give_the_same_frames(model, photo):
+    picture, matrix, points = photo
+    crop = crop_image(picture, matrix, SIZE)
+    whole = model.start(crop, apply(matrix, points))
+    expected = np.concatenate([whole.feed(speech()), whole.finish()])
+    session = model.start(crop, apply(matrix, points))
+    parts = [session.feed(piece) for piece in np.array_split(speech(), 9)]
+    got = np.concatenate([*parts, session.finish()])
+    assert got.shape == (20, SIZE, SIZE, 3)
+    assert np.array_equal(got, expected)
+    assert (got != got[0]).any()
+
+
+def test_the_photo_stays_the_photo_away_from_the_mouth(model, photo):
+    picture, matrix, points = photo
+    session = model.start_face(picture, matrix, points)
+    frames = [*session.feed(speech()), *session.finish()]
+    assert len(frames) == 20
+    corners = [[-0.5, -0.5], [SIZE, -0.5], [SIZE, SIZE], [-0.5, SIZE]]
+    x0, y0, x1, y1 = (
+        *np.floor(apply(invert(matrix), corners).min(0)).astype(int),
+        *np.ceil(apply(invert(matrix), corners).max(0)).astype(int),
+    )
+    outside = np.ones(picture.shape[:2], bool)
+    outside[y0 : y1 + 1, x0 : x1 + 1] = False
+    for frame in frames:
+        assert np.array_equal(frame[outside], picture[outside])
+    assert any((frame != picture).any() for frame in frames)
+    # No edge of a box: next to nothing changes at its border.
+    inside = frames[-1][y0:y1, x0:x1].astype(int) - picture[y0:y1, x0:x1]
+    assert np.abs(inside[:2]).max() <= 2
+    assert np.abs(inside[:, :2]).max() <= 2
+
+
+def test_a_mouth_without_points_is_taken_where_the_crop_would_put_it(model, photo):
+    picture, matrix, _ = photo
+    frames = model.start(crop_image(picture, matrix, SIZE)).finish(3)
+    assert frames.shape == (3, SIZE, SIZE, 3)
+
+
+def test_wrong_crop_and_missing_parts_are_one_clear_line(model, tmp_path):
+    with pytest.raises(InputError, match=r"needs a crop of shape \(48, 48, 3\)"):
+        model.start(np.zeros((32, 32, 3), np.uint8))
+    folder = tmp_path / "half"
+    folder.mkdir()
+    (folder / "model.json").write_text(json.dumps(model.info.to_dict()))
+    with pytest.raises(InputError, match="no network at"):
+        load_model(folder)
+
+
+def test_a_renderer_alone_is_no_model(tmp_path):
+    train(tiny_renderer(), [face_shards(tmp_path / "faces")], tmp_path / "run", CPU)
+    with pytest.raises(InputError, match="give its folder as --motion"):
+        export_model(tmp_path / "run", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
