@@ -111,6 +111,17 @@ def test_grain_stays_beside_and_within_a_new_mouth():
     assert strength(fine, 32, 41) > 0.4 * strength(before, 32, 41)
 
 
+def test_a_black_and_white_photo_stays_one():
+    grey = photo()
+    grey[:] = cv2.cvtColor(cv2.cvtColor(grey, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    compositor = Compositor(grey, PLACES["large"], SIZE)
+    lips = compositor.identity.copy()
+    cv2.ellipse(lips, (HALF, HALF), (16, 8), 0, 0, 360, (170, 40, 60), -1)
+    made = compositor.paste(lips)
+    assert np.abs(made.astype(int) - grey).max() > 20
+    assert np.ptp(made, axis=2).max() <= 1
+
+
 def test_frames_do_not_depend_on_those_before():
     compositor = Compositor(photo(), PLACES["large"], SIZE)
     rng = np.random.default_rng(2)

@@ -46,6 +46,9 @@ _LARGEST_GAIN = 0.7
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BROAD = 0.1
 _TINT = 0.75
+# Grey levels between a pixel's channels up to which a picture is black and white, and from which it
+# has colours of its own.
+_COLOURFUL = (4.0, 14.0)
 # Detail of the photo stronger than this (grey levels) is an edge, weaker is grain.
 _GRAIN = 7.0
 _LARGEST_ENLARGEMENT = 4
@@ -100,6 +103,8 @@ class Compositor:
         self.identity = crop_image(picture, matrix, size)
         self._crop = self.identity.astype(np.float32)
         self._mask = mouth_mask(size)
+        spread = np.percentile(np.ptp(self._crop, axis=2), 90)
+        self._colour = _smoothstep(np.asarray(spread, np.float32), *_COLOURFUL)
         rim = self._mask < 0.25
         y, x = (np.nonzero(rim)[axis] / (size / 2) - 1 for axis in (0, 1))
         self._rim = rim
@@ -165,7 +170,9 @@ class Compositor:
         few = cv2.resize(tint, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
         few = cv2.GaussianBlur(few, (0, 0), _BROAD * size / 4)
         broad = cv2.resize(few, (size, size), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(difference - np.float32(_TINT) * broad, np.float32)
+        tint = tint - np.float32(_TINT) * broad
+        # In a black and white photo nothing has a tint: not even teeth.
+        return np.asarray(light[..., None] + self._colour * tint, np.float32)
 
     def _place(self, matrix: Floats, size: int) -> None:
         """Find the box of the picture that the mask touches and the way from crop to box."""
