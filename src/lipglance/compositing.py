@@ -45,7 +45,7 @@ _LARGEST_GAIN = 0.7
 # them is taken out.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BROAD = 0.1
-_TINT = 0.75
+_TINT = 1.0
 # Grey levels between a pixel's channels up to which a picture is black and white, and from which it
 # has colours of its own.
 _COLOURFUL = (4.0, 14.0)
@@ -158,7 +158,7 @@ class Compositor:
         return np.asarray(lit, np.float32)
 
     def _tinted(self, difference: FloatArray) -> FloatArray:
-        """`difference` with most of its broad changes of tint, not of brightness, taken out.
+        """`difference` with its broad changes of tint, not of brightness, taken out.
 
         Skin, lips and the dark of a mouth have much the same tint in the photo's light, and the
         photo knows it better than the model does. Teeth are small enough to keep theirs.
