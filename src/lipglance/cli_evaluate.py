@@ -12,13 +12,16 @@ from rich.console import Console
 
 from .evaluate import evaluate
 from .results import markdown, tables
-from .rows import BUILT_IN
+from .rows import BUILT_IN, ORACLES
 
 
 def evaluate_command(
     models: Annotated[
         list[str],
-        typer.Argument(help="names or directories of models; or " + ", ".join(BUILT_IN)),
+        typer.Argument(
+            help=f"names or directories of models; {', '.join(BUILT_IN)}; or "
+            f"{' or '.join(ORACLES)}=MODEL"
+        ),
     ],
     data: Annotated[list[Path], typer.Option("--data", help="shard folder; may be repeated")],
     output: Annotated[Path, typer.Option("-o", "--output", help="results, JSON")],

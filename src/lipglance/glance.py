@@ -20,7 +20,7 @@ from lipglance.errors import InputError
 from lipglance.face_points import LOWER_FACE
 from lipglance.geometry import Floats, Image, apply, check_image, crop_image, invert
 from lipglance.models import LipModel, ModelInfo
-from lipglance.motion import Motion, MotionSession
+from lipglance.motion import Motion, Mover, MoverSession
 from lipglance.mouth_warp import (
     WARP_POINTS,
     compose,
@@ -39,7 +39,7 @@ _MOVED = len(LOWER_FACE)
 class GlanceModel(LipModel):
     """Motion and renderer, ready to speak. Sessions and threads may share it."""
 
-    def __init__(self, info: ModelInfo, motion: Motion, renderer: Network) -> None:
+    def __init__(self, info: ModelInfo, motion: Mover, renderer: Network) -> None:
         self.info = info
         self.motion = motion
         self.renderer = renderer
@@ -121,7 +121,7 @@ class GlanceSession:
 
     def __init__(self, model: GlanceModel, face: Face) -> None:
         self._face = face
-        self.motion: MotionSession = model.motion.start(face.points)
+        self.motion: MoverSession = model.motion.start(face.points)
 
     def feed(self, samples: FloatArray) -> Image:
         """Take (n,) float32 samples in [-1, 1]; return the frames now certain, (k, S, S, 3) RGB."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,31 @@ from lipglance.geometry import Floats
 from lipglance.runtime import Network, open_network
 
 FloatArray = NDArray[np.float32]
+
+
+class MoverSession(Protocol):
+    """Where one face's points go, piece by piece; see `MotionSession`."""
+
+    def feed(self, samples: FloatArray) -> Floats:
+        """See `MotionSession.feed`."""
+        ...
+
+    def finish(self, frames: int | None = None) -> Floats:
+        """See `MotionSession.finish`."""
+        ...
+
+
+class Mover(Protocol):
+    """Whatever says where a face's points go: `Motion`, or in evaluation the truth."""
+
+    @property
+    def basis(self) -> ShapeBasis:
+        """What the changes' unit and points are."""
+        ...
+
+    def start(self, landmarks: ArrayLike) -> MoverSession:
+        """See `Motion.start`."""
+        ...
 
 
 class Motion:
@@ -40,7 +66,7 @@ class Motion:
             self.past, self.ahead = int(facts["past"]), int(facts["ahead"])
             self.codes, self.memory = int(facts["codes"]), int(facts["memory"])
             with np.load(folder / "basis.npz", allow_pickle=False) as kept:
-                self.basis = ShapeBasis(
+                self.basis: ShapeBasis = ShapeBasis(
                     kept["template"].astype(np.float64), kept["components"].astype(np.float64)
                 )
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -286,10 +286,24 @@ BUILT_IN: dict[str, Callable[[], Row]] = {
 }
 
 
+ORACLES = ("true-motion", "heard-motion")
+"""Rows of `lipglance.oracles`, written ``ORACLE=MODEL``."""
+
+
+def _model_of(name: str) -> str:
+    """The model that a row is about."""
+    oracle, separator, model = name.partition("=")
+    return model if separator and oracle in ORACLES else name
+
+
 def make_row(name: str) -> Row:
-    """A built-in row or, for anything else, the model of that name or directory (one thread)."""
+    """A built-in row, an oracle, or the model of that name or directory (one thread)."""
     if name in BUILT_IN:
         return BUILT_IN[name]()
+    if _model_of(name) != name:
+        from lipglance.oracles import make_oracle
+
+        return make_oracle(name)
     return ModelRow(name, load_model(name, threads=1))
 
 
@@ -300,7 +314,7 @@ def describe_row(name: str) -> dict[str, Any]:
     """
     if name in BUILT_IN:
         return {"name": name, "kind": "built in"}
-    directory = find_model(name)
+    directory = find_model(_model_of(name))
     info = read_info(directory)
     facts = info.to_dict() | {"audio": asdict(info.audio), "crop": asdict(info.crop)}
     return {"name": name, "kind": info.kind, "model": facts, "sha256": networks_digest(directory)}
