@@ -102,13 +102,34 @@ def test_learns_to_paint_what_the_picture_lacks(shards, tmp_path):
     assert (tmp_path / "after.png").stat().st_size > 1000
 
 
-def test_resumed_run_is_the_unbroken_one(shards, tmp_path):
-    train(tiny(steps=1), [shards], tmp_path / "run", CPU)
-    train(tiny(steps=2), [shards], tmp_path / "run", CPU)
-    train(tiny(steps=2), [shards], tmp_path / "whole", CPU)
+CRITIC = {"width": 8, "size": SIZE, "critic": 0.1, "likeness": 1.0, "critic_width": 4}
+
+
+@pytest.mark.parametrize("renderer", [{"width": 8, "size": SIZE}, CRITIC])
+def test_resumed_run_is_the_unbroken_one(shards, tmp_path, renderer):
+    train(tiny(steps=1, renderer=renderer), [shards], tmp_path / "run", CPU)
+    train(tiny(steps=2, renderer=renderer), [shards], tmp_path / "run", CPU)
+    train(tiny(steps=2, renderer=renderer), [shards], tmp_path / "whole", CPU)
     one, two = (read_checkpoint(tmp_path / name / "last.pt") for name in ("run", "whole"))
     for name, value in two["networks"]["average"].items():
         torch.testing.assert_close(one["networks"]["average"][name], value)
+    assert ("critic" in one["networks"]) == ("critic" in renderer)
+
+
+def test_the_critic_begins_when_it_is_told_to(shards):
+    from lipglance.renderer_learner import RendererLearner
+
+    learner = RendererLearner(
+        tiny(renderer=CRITIC | {"critic_start": 5}), torch.device("cpu"), lambda parameters: None
+    )
+    batch = learner.source([shards], 1.0).batch(0, 0, 4)
+    before = [p.detach().clone() for p in learner.critic.parameters()]
+    assert "critic" not in learner.step(batch, 4)
+    assert all(torch.equal(a, b) for a, b in zip(before, learner.critic.parameters(), strict=True))
+    terms = learner.step(batch, 5)
+    assert {"false", "likeness", "critic"} <= set(terms)
+    moved = zip(before, learner.critic.parameters(), strict=True)
+    assert not all(torch.equal(a, b) for a, b in moved)
 
 
 def test_shards_of_lips_are_refused_in_one_line(tmp_path):

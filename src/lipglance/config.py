@@ -93,6 +93,10 @@ class RendererConfig:
         mouth: how much more a pixel of the mouth counts than another.
         edges: weight of the error of differences between neighbouring pixels.
         moved: weight of the error of what is moved but not painted.
+        critic: weight of looking false to a critic that learns alongside; 0 for none.
+        likeness: weight of how far the critic's features of painted and real mouths are apart.
+        critic_width: channels of the critic's first layer.
+        critic_start: step from which the critic takes part.
     """
 
     width: int = 32
@@ -100,6 +104,10 @@ class RendererConfig:
     mouth: float = 4.0
     edges: float = 1.0
     moved: float = 0.3
+    critic: float = 0.0
+    likeness: float = 0.0
+    critic_width: int = 24
+    critic_start: int = 0
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,22 @@ class ShapeBasis:
 
         NaN stays NaN. InputError on points of the wrong shape.
         """
-        p = np.asarray(landmarks, np.float64)
-        if p.shape[-2:] != (N_POINTS, 2):
-            raise InputError(f"landmarks have shape {p.shape}; expected (..., {N_POINTS}, 2)")
+        p = _checked(landmarks)
         return apply(self.to_template(p), p[..., list(LOWER_FACE), :])
+
+    def track_shapes(self, crops: ArrayLike) -> Floats:
+        """Lower faces (T, P, 2) of one clip's mesh points (T, 468, 2) in px of its steady crops.
+
+        One similarity for the whole clip, that of the points' median over time: what steadies the
+        crops has taken the head's motion out, and frame by frame the similarity would tremble with
+        the points around the eyes. NaN stays NaN. InputError on points of the wrong shape.
+        """
+        p = _checked(crops)
+        known = p[np.isfinite(p).all(axis=(1, 2))]
+        if not len(known):
+            return np.full((len(p), len(LOWER_FACE), 2), np.nan)
+        matrix = self.to_template(np.median(known, axis=0))
+        return apply(matrix, p[:, list(LOWER_FACE)])
 
     def encode(self, shapes: ArrayLike) -> Floats:
         """Codes (..., K) of shapes (..., P, 2), relative to the template."""
@@ -78,11 +90,18 @@ class ShapeBasis:
         return moved
 
 
+def _checked(landmarks: ArrayLike) -> Floats:
+    p = np.asarray(landmarks, np.float64)
+    if p.shape[-2:] != (N_POINTS, 2):
+        raise InputError(f"landmarks have shape {p.shape}; expected (..., {N_POINTS}, 2)")
+    return p
+
+
 def fit_basis(clips: Iterable[ArrayLike], size: int) -> ShapeBasis:
     """Learn template and components from clips of mesh points.
 
     Args:
-        clips: each (T, 468, 2) px, NaN where there is no face.
+        clips: each (T, 468, 2) px of steady crops, NaN where there is no face.
         size: how many components.
 
     Raises:
@@ -104,7 +123,7 @@ def fit_basis(clips: Iterable[ArrayLike], size: int) -> ShapeBasis:
     width = 2 * len(LOWER_FACE)
     scatter = np.zeros((width, width))
     for seen in known:
-        shape = basis.shapes(seen)
+        shape = basis.track_shapes(seen)
         moved = ((shape - shape.mean(axis=0)) * _WEIGHT).reshape(len(seen), width)
         scatter += moved.T @ moved
     values, vectors = np.linalg.eigh(scatter / frames)

@@ -93,7 +93,7 @@ class MotionSource:
         for sample, track in zip(samples, tracks, strict=True):
             if track is None or len(track) < SHORTEST:
                 continue
-            shapes = _steadied(self.basis.shapes(track))
+            shapes = _steadied(self.basis.track_shapes(track))
             closed = _most_closed(track)
             self.clips.append(
                 _Clip(
@@ -203,10 +203,9 @@ def _filled(landmarks: FloatArray) -> Floats | None:
 
 
 def _steadied(shapes: Floats) -> Floats:
-    """Shapes (T, P, 2) whose common trembling (shift and size of all points) is smoothed away.
+    """Shapes (T, P, 2) whose common trembling (shift of all points) is smoothed away.
 
-    The similarity to the template trembles with the landmarks of the eyes; the lips' own motion,
-    relative to the lower face's middle, is left as it is.
+    The lips' own motion, relative to the lower face's middle, is left as it is.
     """
     middle = shapes.mean(axis=1, keepdims=True)
     padded = np.concatenate([middle[:1], middle, middle[-1:]])

@@ -51,10 +51,10 @@ class Told:
 def true_changes(basis: ShapeBasis, landmarks: ArrayLike) -> Floats:
     """What a face does beside its first known frame, (T, P, 2), said in the basis' codes.
 
-    landmarks: (T, 468, 2) px; frames without a face repeat the one before. InputError where no
-    frame has one.
+    landmarks: (T, 468, 2) px of steady crops; frames without a face repeat the one before.
+    InputError where no frame has one.
     """
-    shapes = basis.shapes(landmarks)
+    shapes = basis.track_shapes(landmarks)
     seen = np.flatnonzero(np.isfinite(shapes).all(axis=(1, 2)))
     if not len(seen):
         raise InputError("the clip shows no face; expected one with landmarks")

@@ -19,6 +19,7 @@ from .learner import Draw, Phase
 from .mouth_warp import window
 from .optimizers import Optimizers, Reduce, decayed
 from .renderer_batches import RendererBatch, RendererSource, pair, stacked
+from .renderer_critic import RendererCritic, critic_loss, painter_loss
 from .renderer_net import RendererNet, rendered
 
 INNER, LIPS = slice(6, 7), slice(7, 8)
@@ -44,6 +45,11 @@ class RendererLearner:
         self.window = torch.from_numpy(window(config.renderer.size)).to(device)
         self.optimizers = Optimizers(reduce)
         self.optimizers.add("renderer", self.net.parameters(), config.rate, config.betas)
+        self.critic: RendererCritic | None = None
+        if config.renderer.critic or config.renderer.likeness:
+            self.critic = RendererCritic(config.renderer.critic_width).to(device)
+            channels_last(self.critic)
+            self.optimizers.add("critic", self.critic.parameters(), config.rate, (0.0, 0.99))
         self._say: Callable[[Tensor], Tensor] = self.net
         if config.compile:
             self._say = torch.compile(self.net)
@@ -59,12 +65,16 @@ class RendererLearner:
     def state(self) -> dict[str, Any]:
         """See `Learner`."""
         networks = {"renderer": self.net.state_dict(), "average": self.average.state_dict()}
+        if self.critic is not None:
+            networks["critic"] = self.critic.state_dict()
         return {"networks": networks, "optimizers": self.optimizers.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         """See `Learner`."""
         self.net.load_state_dict(state["networks"]["renderer"])
         self.average.load_state_dict(state["networks"]["average"])
+        if self.critic is not None:
+            self.critic.load_state_dict(state["networks"]["critic"])
         self.optimizers.load(state["optimizers"])
 
     def begin_with(self, state: dict[str, Any]) -> None:
@@ -86,6 +96,10 @@ class RendererLearner:
         terms = self.terms(made, moved, batch)
         weights = config.renderer
         total = terms["l1"] + weights.edges * terms["edges"] + weights.moved * terms["moved"]
+        if self.critic is not None and step >= weights.critic_start:
+            self.optimizers.set_rate("critic", config.rate * factor)
+            terms |= self._criticised(self.critic, made, batch)
+            total = total + weights.critic * terms["false"] + weights.likeness * terms["likeness"]
         self.optimizers.minimise("renderer", total, config.clip)
         self._follow()
         return {name: float(value.detach()) for name, value in terms.items()}
@@ -109,6 +123,20 @@ class RendererLearner:
             "edges": edges[0] + edges[1],
             "moved": ((moved - batch.wanted).abs() * closed).mean(),
         }
+
+    def _criticised(
+        self, critic: RendererCritic, made: Tensor, batch: RendererBatch
+    ) -> dict[str, Tensor]:
+        """Let the critic learn from frames ``(B, 3, S, S)``; return what it says of them."""
+        maps = batch.seen[:, INNER.start : LIPS.stop]
+        critic.train().requires_grad_(True)
+        judged = critic_loss(critic(batch.wanted, maps)[-1], critic(made.detach(), maps)[-1])
+        self.optimizers.minimise("critic", judged)
+        critic.requires_grad_(False)
+        with torch.no_grad():
+            real = critic(batch.wanted, maps)
+        false, likeness = painter_loss(critic(made, maps), real)
+        return {"false": false, "likeness": likeness, "critic": judged}
 
     @torch.no_grad()
     def _follow(self) -> None:
