@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import onnx
-from tflite_to_onnx import Converter, same_padding
+from tflite_attention import AttentionConverter
+from tflite_to_onnx import same_padding
 
 __all__ = ["ASSETS", "NETS", "convert", "extract", "fetch_package", "read_asset", "same_padding"]
 
@@ -46,10 +47,10 @@ class Net(NamedTuple):
 NETS = (
     Net(
         "face_mesh",
+        0,
         2495952,
-        3737848,
-        "c603fa6149219a3e9487dc9abd7a0c24474c77263273d24868378cdf40aa26d1",
-        {"points": (468, 3), "presence": (1,)},
+        "883b7411747bac657c30c462d305d312e9dec6adbf8b85e2f5d8d722fca9455d",
+        {"points": (468, 3), "presence": (1,), "lips": (80, 2)},
     ),
     Net(
         "face_detector",
@@ -99,7 +100,7 @@ def extract(asset: bytes, net: Net) -> bytes:
 def convert(asset: bytes, net: Net) -> onnx.ModelProto:
     """ONNX model of `net`, cut out of `asset`."""
     origin = f"From {PACKAGE} (Apache-2.0), TFLite SHA-256 {net.sha256}"
-    return Converter(extract(asset, net)).convert(net.name, net.outputs, origin)
+    return AttentionConverter(extract(asset, net)).convert(net.name, net.outputs, origin)
 
 
 NOTICE = """\

@@ -207,6 +207,8 @@ class Converter:
             operator = self.graph.Operators(i)
             code = self.model.OperatorCodes(operator.OpcodeIndex())
             kind = _OPERATORS[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+            if kind == "CUSTOM":
+                kind = code.CustomCode().decode()
             inputs = [int(k) for k in operator.InputsAsNumpy()]
             out = int(operator.OutputsAsNumpy()[0])
             if kind == "DEQUANTIZE":
@@ -219,6 +221,16 @@ class Converter:
             handler(operator, inputs, out)
         return self.finished_model(name, outputs, origin)
 
+    def prune(self, wanted: set[str]) -> None:
+        """Leave out what leads to none of the tensors `wanted`."""
+        kept = []
+        for node in reversed(self.nodes):
+            if wanted & set(node.output):
+                kept.append(node)
+                wanted |= set(node.input)
+        self.nodes = kept[::-1]
+        self.initialisers = {k: t for k, t in self.initialisers.items() if t.name in wanted}
+
     def finished_model(
         self, name: str, outputs: dict[str, Sequence[int]], origin: str
     ) -> onnx.ModelProto:
@@ -230,6 +242,7 @@ class Converter:
             flat = self.store(f"{label}_shape", np.array([0, *shape], np.int64))
             self.emit("Reshape", [self.name(by_size[int(np.prod(shape))]), flat], label)
             sinks.append(helper.make_tensor_value_info(label, TensorProto.FLOAT, ["batch", *shape]))
+        self.prune(set(outputs))
         for node in self.nodes:
             for k, read in enumerate(node.input):
                 if read == self.name(source):

@@ -13,7 +13,10 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
+from scipy.ndimage import map_coordinates
 from skimage import data
+
+from lipglance.face_points import REFINED_LIPS
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "scripts"))
@@ -27,7 +30,7 @@ else:
 Array = np.ndarray[Any, np.dtype[np.float32]]
 INPUTS = {"face_mesh": (192, 0.0, 1.0), "face_detector": (128, -1.0, 1.0)}
 # Measured at most 2e-4 px of the net's 192 or 128 px, and 6e-5 of a raw score.
-BOUNDS = {"points": 1e-3, "presence": 1e-4, "boxes": 1e-3, "scores": 5e-4}
+BOUNDS = {"points": 2e-3, "presence": 1e-4, "lips": 5e-3, "boxes": 1e-3, "scores": 5e-4}
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +74,41 @@ def shipped(name: str) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def test_onnx_and_litert_agree(asset: bytes, net: convert.Net) -> None:
+def part(data: bytes, sources: list[int], sinks: list[int]) -> tuple[Any, Any]:
+    """Run LiteRT on the part of a TFLite graph between some tensors and others.
+
+    MediaPipe's own operators are unknown to LiteRT; all before and behind them is not.
+    """
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="no ai-edge-litert")
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    import flatbuffers
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    graph = model.subgraphs[0]
+    needed, kept = set(sinks), []
+    for operator in reversed(graph.operators):
+        made = {int(k) for k in operator.outputs}
+        if made & needed and not made & set(sources):
+            kept.append(operator)
+            needed |= {int(k) for k in operator.inputs}
+    graph.operators, graph.inputs, graph.outputs = kept[::-1], sources, sinks
+    model.signatureDefs = None
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    interpreter = litert.Interpreter(model_content=bytes(builder.Output()), num_threads=1)
+    interpreter.allocate_tensors()
+
+    def run(image: Array) -> list[Array]:
+        interpreter.set_tensor(sources[0], np.ascontiguousarray(image.transpose(0, 2, 3, 1)))
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in sinks]
+
+    return run, model
+
+
+def test_onnx_and_litert_agree_on_the_detector(asset: bytes) -> None:
+    litert = pytest.importorskip("ai_edge_litert.interpreter", reason="no ai-edge-litert")
+    net = next(net for net in convert.NETS if net.name == "face_detector")
     interpreter = litert.Interpreter(model_content=convert.extract(asset, net), num_threads=1)
     interpreter.allocate_tensors()
     session = shipped(net.name)
@@ -89,6 +125,62 @@ def test_onnx_and_litert_agree(asset: bytes, net: convert.Net) -> None:
         for name, found in zip(names, session.run(names, {"image": batch}), strict=True):
             expected = truth[found.size].reshape(found.shape)
             assert np.abs(found - expected).max() < BOUNDS[name]
+
+
+# Tensors of the mesh's TFLite graph: its picture; features, mesh, presence; the lips' own features
+# and what is made of them, in a map of 16 px.
+PICTURE, FEATURES, MESH, PRESENCE, CLOSE, LIPS = 0, 35, 186, 710, 199, 684
+
+
+def test_onnx_and_litert_agree_on_the_mesh_and_its_second_look(asset: bytes) -> None:
+    net = next(net for net in convert.NETS if net.name == "face_mesh")
+    data = convert.extract(asset, net)
+    first, _ = part(data, [PICTURE], [FEATURES, MESH, PRESENCE])
+    second, _ = part(data, [CLOSE], [LIPS])
+    for image in inputs(net.name):
+        found = shipped(net.name).run(["points", "presence", "lips"], {"image": image[None]})
+        features, mesh, presence = first(image[None])
+        mesh = mesh.reshape(468, 3)
+        assert np.abs(found[0][0] - mesh).max() < BOUNDS["points"]
+        assert np.abs(found[1].ravel() - presence.ravel()).max() < BOUNDS["presence"]
+        place, corner = lips_box(mesh[:, :2].astype(np.float64) * (48 / 192))
+        y, x = np.mgrid[0:16, 0:16] + 0.5
+        at = np.stack([x, y], -1) @ place + corner - 0.5
+        places = [at[..., 1], at[..., 0]]
+        close = np.stack(
+            [map_coordinates(layer, places, order=1) for layer in np.moveaxis(features[0], 2, 0)]
+        )
+        (lips,) = second(close[None])
+        # The second look counts in quarters of its map's px, as the picture is four times the map.
+        expected = lips.reshape(80, 2) @ place + corner * (192 / 48)
+        assert np.abs(found[2][0] - expected).max() < BOUNDS["lips"]
+
+
+def lips_box(points: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Any, Any]:
+    """Where the second look is taken: rows of a matrix from its 16 px to the map, and its corner.
+
+    points: (468, 2) in the map's px, counted from its edge.
+    """
+    some = points[list(REFINED_LIPS)]
+    angle = np.arctan2(*(points[291] - points[61])[::-1])
+    c, s = np.cos(angle), np.sin(angle)
+    axes = np.array([[c, s], [-s, c]])
+    turned = some @ axes.T
+    low, high = turned.min(0), turned.max(0)
+    place = axes * ((high - low) * 1.5 / 16)[:, None]
+    return place, (low + high) / 2 @ axes - 8 * place.sum(0)
+
+
+def test_the_second_look_s_points_are_the_ones_it_is_taken_of(asset: bytes) -> None:
+    import tflite
+    from flatbuffers import flexbuffers
+
+    net = next(net for net in convert.NETS if net.name == "face_mesh")
+    graph = tflite.Model.GetRootAs(convert.extract(asset, net), 0).Subgraphs(0)
+    operators = [graph.Operators(k) for k in range(graph.OperatorsLength())]
+    options = [o.CustomOptionsAsNumpy() for o in operators]
+    told = [flexbuffers.Loads(bytes(o)) for o in options if not isinstance(o, int) and len(o) > 100]
+    assert tuple(told[0]["subset_idxs"]) == REFINED_LIPS
 
 
 def test_the_script_makes_the_shipped_files(asset: bytes, net: convert.Net) -> None:

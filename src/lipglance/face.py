@@ -1,6 +1,8 @@
 """Faces and their 468 landmarks, in pictures and in video, on one CPU core.
 
 Two small nets of MediaPipe (Apache-2.0, see ``assets/NOTICE-mediapipe.txt``) run in onnxruntime.
+The mesh looks at the lips a second time, closely (Grishchenko et al. 2020, *Attention Mesh*): its
+first look misses open mouths by several px.
 Coordinates are px of the picture, whole numbers at pixel centres (see `lipglance.geometry`).
 """
 
@@ -25,6 +27,7 @@ from lipglance.face_points import (
     MOUTH_LEFT,
     MOUTH_RIGHT,
     N_POINTS,
+    REFINED_LIPS,
     STABLE,
     YAW_PAIRS,
 )
@@ -114,19 +117,19 @@ class FaceFinder:
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
     def _run(
-        self, net: str, outputs: tuple[str, str], image: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self, net: str, outputs: tuple[str, ...], image: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
         with self._lock:
             if net not in self._sessions:
                 self._sessions[net] = _session(net, self.threads)
         # Outside the lock: a session may run in several threads at once.
-        first, second = self._sessions[net].run(outputs, {"image": image})
-        return first, second
+        return list(self._sessions[net].run(outputs, {"image": image}))
 
     def _run_detector(
         self, batch: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return self._run("face_detector", ("boxes", "scores"), batch)
+        boxes, scores = self._run("face_detector", ("boxes", "scores"), batch)
+        return boxes, scores
 
     def detect(self, image: Image, *, thorough: bool = True) -> list[Face]:
         """Find all faces in `image`, (H, W, 3) uint8 RGB of any size, from left to right.
@@ -167,9 +170,11 @@ class FaceFinder:
         crop = crop_image(image, matrix, MESH_SIZE, smooth=True)
         planes = np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32)
         planes *= np.float32(1 / 255)
-        raw, presence = self._run("face_mesh", ("points", "presence"), planes)
+        raw, presence, lips = self._run("face_mesh", ("points", "presence", "lips"), planes)
+        flat = raw[0, :, :2].copy()
+        flat[list(REFINED_LIPS)] = lips[0]
         # The net counts from the edge of its picture, not from the first pixel's centre.
-        points = apply(invert(matrix), raw[0, :, :2] - 0.5).astype(np.float32)
+        points = apply(invert(matrix), flat - 0.5).astype(np.float32)
         depth = raw[0, :, 2] * np.float32(2 * roi[1] / MESH_SIZE)
         score = float(1 / (1 + np.exp(-np.float64(presence[0, 0]))))
         x0, y0 = points.min(0).tolist()
