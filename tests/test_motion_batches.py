@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lipglance.config import from_dict  # noqa: E402
-from lipglance.motion_batches import SETTLING, MotionSource, moved_bands, stretched  # noqa: E402
+from lipglance.motion_batches import SETTLING, MotionSource, hidden, moved_bands, stretched  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
 
 
@@ -83,3 +83,15 @@ def test_another_voice_is_higher():
     mel[:, 40] = 1
     assert moved_bands(mel, 3.0).argmax(1).tolist() == [43, 43]
     assert moved_bands(mel, -3.0).argmax(1).tolist() == [37, 37]
+
+
+def test_hidden_stretches_and_bands_are_the_mean_and_few():
+    mel = np.random.default_rng(0).normal(size=(192, 128)).astype(np.float32)
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        made = hidden(mel, 1, rng)
+        changed = made != mel
+        assert np.allclose(made[changed], mel.mean())
+        assert changed.all(axis=1).sum() <= 8
+        assert changed.all(axis=0).sum() <= 16
+    assert hidden(mel, 0, rng) is mel

@@ -23,6 +23,7 @@ def tiny(**changes):
             "betas": [0.9, 0.99],
             "warmup": 1,
             "clip": 5.0,
+            "ema": 0.9,
             "precision": "fp32",
             "motion": {"codes": 4, "width": 16, "memory": 32, "frames": 24},
             "data": {"noise": 0, "band_limit": 0, "gain_db": 2.0},

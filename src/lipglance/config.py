@@ -66,6 +66,7 @@ class MotionConfig:
         pitch: mel bands by which a voice is moved up or down.
         babble: share of sequences with someone else talking in the background.
         dropout: share of what was heard of a frame that is left out in training.
+        masks: stretches of time and bands of mel that are hidden in a training sequence.
     """
 
     codes: int = 16
@@ -81,6 +82,7 @@ class MotionConfig:
     pitch: float = 5.0
     babble: float = 0.2
     dropout: float = 0.2
+    masks: int = 0
 
 
 @dataclass(frozen=True)

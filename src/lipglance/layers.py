@@ -27,6 +27,18 @@ def channels_last(network: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Let a running average of a network's values go a step towards it."""
+    for slow, fast in zip(
+        average.state_dict().values(), network.state_dict().values(), strict=True
+    ):
+        if slow.dtype.is_floating_point:
+            slow.lerp_(fast, 1.0 - decay)
+        else:
+            slow.copy_(fast)
+
+
 def shifted_sum(taps: Tensor, frames: int, kernel: int) -> Tensor:
     """Sum the time taps of a convolution.
 

@@ -18,7 +18,7 @@ from .correlation import AudioDerivativeEncoder, FlowEncoder
 from .discriminator import Discriminator
 from .generator import Generator
 from .generators import make_generator, speaking
-from .layers import as_images, channels_last
+from .layers import as_images, channels_last, follow
 from .learner import Draw, Phase, window_source, windows
 from .lessons import AUDIO_LESSON_RATE, HEARD_WINDOWS, PAINTED_CLIPS, Lessons, warm_start
 from .lip_reader import LipReader, misread
@@ -268,7 +268,7 @@ class LipLearner:
         self.optimizers.step("generator", self.config.clip)
         if self.objective.correlates(step):
             self.optimizers.step("correlation")
-        self._follow()
+        follow(self.average, self.generator, self.config.ema)
         if self.objective.adversarial(step):
             self.discriminator.requires_grad_(True)
             for pair in made:
@@ -284,14 +284,3 @@ class LipLearner:
         for name in ("generator", "discriminator"):
             self.optimizers.set_rate(name, config.rate * factor)
         self.optimizers.set_rate("correlation", config.correlation_rate * factor)
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        decay = self.config.ema
-        for slow, fast in zip(
-            self.average.state_dict().values(), self.generator.state_dict().values(), strict=True
-        ):
-            if slow.dtype.is_floating_point:
-                slow.lerp_(fast, 1.0 - decay)
-            else:
-                slow.copy_(fast)

@@ -147,7 +147,7 @@ class MotionSource:
             quieter = rng.uniform(5.0, 20.0) / 50.0
             both = np.log10(10 ** (mel * 5.0) + 10 ** ((other - quieter) * 5.0)) / 5.0
             mel = np.asarray(both, np.float32)
-        return vary_audio(mel, self.config.data, rng)
+        return hidden(vary_audio(mel, self.config.data, rng), motion.masks, rng)
 
 
 def stretched(mel: FloatArray, codes: FloatArray, factor: float) -> tuple[FloatArray, FloatArray]:
@@ -162,6 +162,23 @@ def stretched(mel: FloatArray, codes: FloatArray, factor: float) -> tuple[FloatA
         return np.asarray(values[low] * (1 - share) + values[low + 1] * share, np.float32)
 
     return resampled(mel, frames * ROWS), resampled(codes, frames)
+
+
+def hidden(mel: FloatArray, masks: int, rng: np.random.Generator) -> FloatArray:
+    """Hide stretches of time (at most 80 ms) and bands (at most 16) of log-mel ``(N, 128)``.
+
+    Each is set to the sequence's mean (Park et al. 2019, *SpecAugment*); `masks` of either.
+    """
+    if not masks:
+        return mel
+    mel = mel.copy()
+    mean = mel.mean()
+    for _ in range(masks):
+        start, count = int(rng.integers(len(mel))), int(rng.integers(2 * ROWS + 1))
+        mel[start : start + count] = mean
+        start, count = int(rng.integers(mel.shape[1])), int(rng.integers(17))
+        mel[:, start : start + count] = mean
+    return mel
 
 
 def moved_bands(mel: FloatArray, bands: float) -> FloatArray:

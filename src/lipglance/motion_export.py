@@ -35,11 +35,10 @@ class _Step(nn.Module):
 
 
 def load_motion(state: dict[str, Any]) -> tuple[MotionNet, RestNet]:
-    """Return the networks of a checkpoint's state, for use."""
+    """Return the running averages of the networks of a checkpoint's state, for use."""
     config = from_dict(state["config"]).motion
     net, rest = MotionNet(config), RestNet(len(LOWER_FACE), config.codes)
-    net.load_state_dict(state["networks"]["motion"])
-    rest.load_state_dict(state["networks"]["rest"])
+    nn.ModuleList([net, rest]).load_state_dict(state["networks"]["average"])
     return net.eval(), rest.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import TrainConfig
 from .errors import InputError
 from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, LIPS, LOWER_FACE, MOUTH_20
 from .face_shape import ShapeBasis
+from .layers import follow
 from .learner import Draw, Phase
 from .motion_batches import MotionBatch, MotionSource
 from .motion_net import MotionNet, RestNet
@@ -41,6 +43,9 @@ class MotionLearner:
         self.config, self.device = config, device
         self.net = MotionNet(config.motion).to(device)
         self.rest = RestNet(len(LOWER_FACE), config.motion.codes).to(device)
+        # Running averages of both are what is looked at and shipped.
+        self.average = copy.deepcopy(nn.ModuleList([self.net, self.rest]))
+        self.average.eval().requires_grad_(False)
         self.basis: ShapeBasis | None = None
         self._lips = [LOWER_FACE.index(point) for point in LIPS]
         self.optimizers = Optimizers(reduce)
@@ -61,7 +66,11 @@ class MotionLearner:
         """See `Learner`."""
         basis = self._known()
         return {
-            "networks": {"motion": self.net.state_dict(), "rest": self.rest.state_dict()},
+            "networks": {
+                "motion": self.net.state_dict(),
+                "rest": self.rest.state_dict(),
+                "average": self.average.state_dict(),
+            },
             "optimizers": self.optimizers.state(),
             "basis": {
                 "template": torch.from_numpy(basis.template),
@@ -73,6 +82,7 @@ class MotionLearner:
         """See `Learner`."""
         self.net.load_state_dict(state["networks"]["motion"])
         self.rest.load_state_dict(state["networks"]["rest"])
+        self.average.load_state_dict(state["networks"]["average"])
         self.optimizers.load(state["optimizers"])
         self._use(read_basis(state))
 
@@ -109,13 +119,19 @@ class MotionLearner:
             + motion.spread * terms["spread"]
         )
         self.optimizers.minimise("motion", total, config.clip)
+        follow(self.average, nn.ModuleList([self.net, self.rest]), config.ema)
         return {name: float(value.detach()) for name, value in terms.items()}
 
-    def said(self, batch: MotionBatch) -> Tensor:
-        """Return codes ``(B, T, K)`` of the shapes that the sound and the given picture say."""
-        memory = self.net.silence(len(batch.mel), batch.mel.device)
-        heard, _ = self.net(self.net.padded(batch.mel), memory)
-        moved: Tensor = heard.float() - self.rest(batch.shape).float()[:, None]
+    def said(self, batch: MotionBatch, *, average: bool = False) -> Tensor:
+        """Return codes ``(B, T, K)`` of the shapes that the sound and the given picture say.
+
+        average: as the running averages of the networks say it.
+        """
+        net, rest = self.average if average else (self.net, self.rest)
+        assert isinstance(net, MotionNet)
+        memory = net.silence(len(batch.mel), batch.mel.device)
+        heard, _ = net(net.padded(batch.mel), memory)
+        moved: Tensor = heard.float() - rest(batch.shape).float()[:, None]
         return moved + batch.given[:, None]
 
     def terms(self, said: Tensor, batch: MotionBatch) -> dict[str, Tensor]:
@@ -161,8 +177,6 @@ class MotionLearner:
 
     @torch.no_grad()
     def _look(self, source: MotionSource, prefix: str, picture: Path) -> dict[str, float]:
-        self.net.eval()
-        self.rest.eval()
         basis = self._known()
         mouth = [LOWER_FACE.index(point) for point in MOUTH_20]
         found: dict[str, list[float]] = {}
@@ -177,7 +191,7 @@ class MotionLearner:
                     )
                 )
             )  # fmt: skip
-            said = self.said(batch)[0].float().cpu().numpy()
+            said = self.said(batch, average=True)[0].float().cpu().numpy()
             # What the basis cannot say of this person's first frame stays.
             own = clip.shapes[0] - basis.decode(clip.codes[0])
             shape = basis.decode(said) + own

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .config import TrainConfig
 from .errors import InputError
-from .layers import channels_last
+from .layers import channels_last, follow
 from .learner import Draw, Phase
 from .mouth_warp import window
 from .optimizers import Optimizers, Reduce, decayed
@@ -101,7 +101,7 @@ class RendererLearner:
             terms |= self._criticised(self.critic, made, batch)
             total = total + weights.critic * terms["false"] + weights.likeness * terms["likeness"]
         self.optimizers.minimise("renderer", total, config.clip)
-        self._follow()
+        follow(self.average, self.net, config.ema)
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def terms(self, made: Tensor, moved: Tensor, batch: RendererBatch) -> dict[str, Tensor]:
@@ -137,16 +137,6 @@ class RendererLearner:
             real = critic(batch.wanted, maps)
         false, likeness = painter_loss(critic(made, maps), real)
         return {"false": false, "likeness": likeness, "critic": judged}
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        for slow, fast in zip(
-            self.average.state_dict().values(), self.net.state_dict().values(), strict=True
-        ):
-            if slow.dtype.is_floating_point:
-                slow.lerp_(fast, 1.0 - self.config.ema)
-            else:
-                slow.copy_(fast)
 
     def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
         """See `Learner`: later frames of validation clips made from their first.
