@@ -92,6 +92,7 @@ def _stream(model: LipModel, view: str, seconds: float, side: int, chunk_ms: flo
             frames += made
             first = first or (k + 1 if made else 0)
             early = peak_memory() if k == chunks // 5 else early
+        late = peak_memory()
         begin = perf_counter()
         frames += len(stream.finish())
         taken.append(perf_counter() - begin)
@@ -99,11 +100,11 @@ def _stream(model: LipModel, view: str, seconds: float, side: int, chunk_ms: flo
         portrait = stream.portrait
     if frames != wanted:
         raise LipglanceError(f"the stream made {frames} frames; expected {wanted}")
-    peak = peak_memory()
-    grown = None if peak is None or early is None else peak - early
+    # The end, which gives several frames at once, is no growth.
+    grown = None if late is None or early is None else late - early
     return Streamed(
         view, frames, _needed(model, portrait), first or chunks + 1, opening, size / _RATE,
-        tuple(taken), peak, grown,
+        tuple(taken), peak_memory(), grown,
     )  # fmt: skip
 
 
