@@ -16,6 +16,7 @@ from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model  # noqa: E402
 from lipglance.geometry import apply, crop_image, invert  # noqa: E402
 from lipglance.models import load_model  # noqa: E402
+from lipglance.motion import UNHEARD  # noqa: E402
 from lipglance.portrait import open_portrait  # noqa: E402
 from lipglance.trainer import train  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
@@ -91,7 +92,7 @@ def test_streams_side_by_side_give_the_frames_of_the_whole_file(model, view):
 
 def test_the_first_frame_of_a_stream_needs_what_lies_ahead_and_no_more(model):
     with model.stream(astronaut(), view="lips") as stream:
-        needed = (1 + model.motion.ahead) * 640 + 176
+        needed = (1 + model.motion.ahead) * 640 - UNHEARD * 160 + 176
         assert stream.feed(speech()[: needed - 1]) == []
         assert len(stream.feed(speech()[needed - 1 : needed])) == 1
 

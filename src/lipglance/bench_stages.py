@@ -34,6 +34,7 @@ from lipglance.glance import GlanceModel
 from lipglance.lmgg import LmggModel
 from lipglance.media import read_audio, read_image
 from lipglance.models import LipModel, find_model, load_model
+from lipglance.motion import Motion
 from lipglance.mouth_warp import CHANNELS
 from lipglance.runtime import engines
 from lipglance.writer import VideoWriter
@@ -143,7 +144,7 @@ def _network(model: LipModel) -> tuple[Callable[[], object], int, str]:
     info = model.info
     rows, mels, size = info.audio.frames_per_video_frame, info.audio.mels, info.crop.size
     rng = np.random.default_rng(0)
-    if isinstance(model, GlanceModel):
+    if isinstance(model, GlanceModel) and isinstance(model.motion, Motion):
         motion, frames = model.motion, 25
         rows *= motion.past + 1 + motion.ahead
         heard = {
