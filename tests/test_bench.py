@@ -38,6 +38,33 @@ def test_every_stage_and_the_whole_command_are_timed(model, capsys):
     assert whole["seconds"][0] > stages["encoding"]["seconds"][0]
 
 
+def test_a_stream_is_timed_chunk_by_chunk(model, capsys):
+    options = ["--model", model, "--stream", "--seconds", "2", "--side", "256", "--chunk", "50"]
+    assert main(["bench", *options, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["speech_seconds"] == 2
+    assert [stream["view"] for stream in facts["streams"]] == ["lips", "face"]
+    for stream in facts["streams"]:
+        assert stream["frames"] == 50
+        # Chunk by chunk and the end.
+        assert len(stream["seconds"]) == 41
+        # 16 frames and the 11 ms that the ears look ahead.
+        assert stream["needed"] == pytest.approx(0.651)
+        assert stream["first_chunk"] == 14
+        assert stream["first_ms"] == pytest.approx(651 + 1000 * stream["seconds"][13])
+        assert 0 < stream["p50_ms"] <= stream["p95_ms"] <= stream["p99_ms"] <= stream["p100_ms"]
+        assert stream["peak_mib"] > 20
+        assert stream["grown_mib"] >= 0
+
+
+def test_a_stream_shorter_than_what_the_first_frame_needs_is_timed(model, capsys):
+    options = ["--model", model, "--stream", "--seconds", "0.7", "--side", "256", "--chunk", "600"]
+    assert main(["bench", *options]) == 0
+    table = capsys.readouterr().out
+    for word in ("first frame", "651 (chunk 2)", "p99", "grown MiB", "chunks of 600 ms", "face"):
+        assert word in table
+
+
 def test_the_table_names_the_machine(model, capsys):
     options = ["--model", model, "--seconds", "0.7", "--runs", "1", "--side", "256"]
     assert main(["bench", *options, "--threads", "1"]) == 0

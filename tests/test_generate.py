@@ -111,8 +111,8 @@ def test_frames_are_made_while_the_speech_is_read(model, astronaut, monkeypatch)
             read.append(piece.shape[1])
             yield piece
 
-    real = generate_module.iter_audio
-    monkeypatch.setattr(generate_module, "iter_audio", counted)
+    real = generate_module.hear
+    monkeypatch.setattr(generate_module, "hear", counted)
     video = model.generate(astronaut, speech(8.0), view="lips")
     read.clear()
     frames = iter(video)

@@ -1,6 +1,7 @@
 """The product model: frames do not depend on how speech is cut, and the photo stays the photo."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,11 +9,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from faces import astronaut, astronaut_landmarks  # noqa: E402
+from generated import speech_like  # noqa: E402
+from lipglance.cli import main  # noqa: E402
 from lipglance.crop import picture_crop  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model  # noqa: E402
 from lipglance.geometry import apply, crop_image, invert  # noqa: E402
 from lipglance.models import load_model  # noqa: E402
+from lipglance.motion import UNHEARD  # noqa: E402
+from lipglance.portrait import open_portrait  # noqa: E402
 from lipglance.trainer import train  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
 from test_motion_learner import CPU  # noqa: E402
@@ -22,12 +27,17 @@ from test_renderer_learner import tiny as tiny_renderer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("glance")
     train(tiny_motion(), [write_shards(root / "lips")], root / "motion", CPU)
     train(tiny_renderer(), [face_shards(root / "faces")], root / "renderer", CPU)
     motion = export_model(root / "motion", root / "heard")
-    return load_model(export_model(root / "renderer", root / "glance", motion=motion), threads=1)
+    return export_model(root / "renderer", root / "glance", motion=motion)
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return load_model(folder, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +68,43 @@ def test_pieces_give_the_same_frames(model, photo):
     assert got.shape == (20, SIZE, SIZE, 3)
     assert np.array_equal(got, expected)
     assert (got != got[0]).any()
+
+
+@pytest.mark.parametrize("view", ["face", "lips"])
+def test_streams_side_by_side_give_the_frames_of_the_whole_file(model, view):
+    portrait = open_portrait(astronaut(), model.crop)
+    sound = speech_like(1.3137, 44100)[0]
+    expected = model.generate(astronaut(), (sound, 44100), view=view).frames
+    assert (expected != expected[0]).any()
+
+    def speak(size):
+        with model.stream(portrait, 44100, view=view) as stream:
+            frames = []
+            for first in range(0, len(sound), size):
+                frames += stream.feed(sound[first : first + size], first / 44100)
+            frames += stream.finish()
+        return np.stack([frame.image for frame in frames])
+
+    with ThreadPoolExecutor(3) as pool:
+        for got in pool.map(speak, (441, 1764, 30_000)):
+            assert np.array_equal(got, expected)
+
+
+def test_the_first_frame_of_a_stream_needs_what_lies_ahead_and_no_more(model):
+    with model.stream(astronaut(), view="lips") as stream:
+        needed = (1 + model.motion.ahead) * 640 - UNHEARD * 160 + 176
+        assert stream.feed(speech()[: needed - 1]) == []
+        assert len(stream.feed(speech()[needed - 1 : needed])) == 1
+
+
+def test_is_timed_stage_by_stage(folder, capsys):
+    options = ["--seconds", "0.8", "--runs", "1", "--side", "512", "--json"]
+    assert main(["bench", "--model", str(folder), *options]) == 0
+    stages = {stage["name"]: stage for stage in json.loads(capsys.readouterr().out)["stages"]}
+    assert stages["network, onnxruntime (chosen)"]["fps"] > 0
+    assert stages["speech to picture"]["frames"] == 20
+    assert stages["whole command, face view"]["frames"] == 20
+    assert "compositing" not in stages
 
 
 def test_the_photo_stays_the_photo_away_from_the_mouth(model, photo):

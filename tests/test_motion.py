@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from lipglance.audio import log_mel  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model  # noqa: E402
-from lipglance.motion import Motion  # noqa: E402
+from lipglance.motion import UNHEARD, Motion  # noqa: E402
 from lipglance.motion_export import load_motion  # noqa: E402
 from lipglance.trainer import read_checkpoint, train  # noqa: E402
 from synthetic_shards import draw_clip, write_shards  # noqa: E402
@@ -59,9 +59,20 @@ def test_pieces_give_the_same_bits(motion):
     assert len(got) == 25
 
 
+def test_the_last_rows_are_heard_by_nothing_and_the_one_before_them_is(motion):
+    rows = (motion.past + 1 + motion.ahead) * 4
+    mel = np.random.default_rng(0).uniform(-1, 1, (1, rows, 128)).astype(np.float32)
+    memory = np.zeros((2, 1, motion.memory), np.float32)
+    said = motion.hear({"mel": mel, "memory": memory}).copy()
+    mel[:, -UNHEARD:] = 0.5
+    assert np.array_equal(motion.hear({"mel": mel, "memory": memory}), said)
+    mel[:, -UNHEARD - 1] = 0.5
+    assert not np.array_equal(motion.hear({"mel": mel, "memory": memory}), said)
+
+
 def test_says_a_frame_as_soon_as_it_has_heard_what_it_needs(motion):
     session = motion.start(draw_clip(3)[2][0])
-    needed = (1 + motion.ahead) * 640 + 256 - 80
+    needed = (1 + motion.ahead) * 640 - UNHEARD * 160 + 256 - 80
     assert len(session.feed(speech(1)[: needed - 1])) == 0
     assert len(session.feed(np.zeros(1, np.float32))) == 1
 

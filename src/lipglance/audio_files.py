@@ -25,8 +25,8 @@ from lipglance.containers import (
     video_stream,
 )
 from lipglance.errors import InputError
-from lipglance.sound_checks import SoundCheck
-from lipglance.sound_conversion import Resampler, as_float, mixed, planar
+from lipglance.sound_conversion import as_float, planar
+from lipglance.sound_intake import Intake, channel_names
 
 FloatArray = NDArray[np.float32]
 
@@ -76,6 +76,11 @@ def as_speech(speech: Speech, rate: int = 16000) -> Path | Recording:
         return existing_file(speech, _EXPECTED)
     if isinstance(speech, tuple) and len(speech) == 2:
         speech, rate = speech
+    return as_recording(speech, rate)
+
+
+def as_recording(speech: Any, rate: int) -> Recording:
+    """Samples (n,) or (channels, n) in an array, checked; InputError as of `as_speech`."""
     if not isinstance(speech, np.ndarray):
         raise InputError(
             f"got speech of type {type(speech).__name__}; expected a path, an array of samples or "
@@ -122,36 +127,37 @@ def iter_audio(speech: Speech, rate: int, channels: int = 1) -> Iterator[FloatAr
     """
     if channels not in (1, 2):
         raise InputError(f"asked for {channels} channels; expected 1 or 2")
+    return hear(speech, Intake(rate, channels))
+
+
+def hear(speech: Speech, intake: Intake) -> Iterator[FloatArray]:
+    """`iter_audio` through an intake of the caller's, who can then ask it how long the sound is."""
     source = as_speech(speech)
     if isinstance(source, Recording):
         blocks = _recorded(source)
-        return _finished(blocks, "the speech given", source.rate, rate, channels)
+        return _finished(blocks, "the speech given", source.rate, intake)
     container = open_media(source, _EXPECTED)
     try:
         stream = _needed_stream(container, source)
     except InputError:
         container.close()
         raise
-    return _finished(_placed(container, stream, source), str(source), stream.rate, rate, channels)
+    return _finished(_placed(container, stream, source), str(source), stream.rate, intake)
 
 
 def _finished(
     blocks: Iterator[tuple[FloatArray, tuple[str, ...], int]],
     name: str,
     source_rate: int,
-    rate: int,
-    channels: int,
+    intake: Intake,
 ) -> Iterator[FloatArray]:
-    """Checked, mixed and resampled blocks; an error where there are too few samples in all."""
-    check = SoundCheck(name)
+    """Blocks through the intake; an error where there are too few samples in all."""
     early: list[FloatArray] = []
     heard = 0
     shortest = _SHORTEST * source_rate
-    resampler = Resampler(rate, channels)
     for samples, layout, block_rate in blocks:
         heard += samples.shape[1]
-        clean = check.clean(samples)
-        early.extend(resampler.feed(mixed(clean, layout, channels), block_rate))
+        early.extend(intake.feed(samples, layout, block_rate))
         if heard >= shortest:
             yield from early
             early = []
@@ -160,12 +166,12 @@ def _finished(
             f"{name} holds {heard} samples of sound ({1000 * heard / source_rate:.0f} ms); "
             "expected at least one video frame (40 ms); give a longer recording"
         )
-    yield from resampler.finish()
-    check.report()
+    yield from intake.finish()
+    intake.report(name)
 
 
 def _recorded(recording: Recording) -> Iterator[tuple[FloatArray, tuple[str, ...], int]]:
-    names = ("FL", "FR") if recording.samples.shape[0] == 2 else ()
+    names = channel_names(recording.samples.shape[0])
     for first in range(0, recording.samples.shape[1], _BLOCK):
         yield recording.samples[:, first : first + _BLOCK], names, recording.rate
 

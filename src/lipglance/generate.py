@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipglance.geometry import Image
-from lipglance.media import PathLike, Speech, as_speech, audio_info, iter_audio
+from lipglance.media import PathLike, Speech, as_speech, audio_info, hear, iter_audio
 from lipglance.models import LipModel
 from lipglance.portrait import FaceInput, Portrait, open_portrait
+from lipglance.sound_intake import Intake
 from lipglance.sound_track import TRACK_RATE
+from lipglance.stream import start_session
 from lipglance.writer import VideoWriter
 
 log = logging.getLogger("lipglance")
@@ -80,14 +82,11 @@ class Video:
         if "frames" in self.__dict__:
             yield from self.frames
             return
-        model, portrait = self.model, self.portrait
-        if self.view == "face":
-            session = model.start_face(portrait.picture, portrait.matrix, portrait.points)
-        else:
-            session = model.start(portrait.lips(model.crop.size), portrait.points_in_crop())
-        for piece in iter_audio(self.speech, model.audio.sample_rate):
+        session = start_session(self.model, self.portrait, self.view)
+        intake = Intake(self.model.audio.sample_rate)
+        for piece in hear(self.speech, intake):
             yield from session.feed(piece[0])
-        yield from session.finish()
+        yield from session.finish(intake.video_frames(self.fps))
 
     @cached_property
     def frames(self) -> NDArray[np.uint8]:

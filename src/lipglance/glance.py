@@ -34,6 +34,7 @@ from lipglance.runtime import Network, open_network
 FloatArray = NDArray[np.float32]
 
 _MOVED = len(LOWER_FACE)
+_FINER = 4
 
 
 class GlanceModel(LipModel):
@@ -156,8 +157,10 @@ class GlanceFaceSession:
             )
         self._box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
         self._unit = back[:, :2].astype(np.float32)
+        # From the crop `_FINER` times as large, whose pixel centres lie elsewhere, to the box.
         self._back = back.copy()
-        self._back[:, 2] -= low
+        self._back[:, :2] /= _FINER
+        self._back[:, 2] += back[:, :2] @ np.full(2, 0.5 / _FINER - 0.5) - low
 
     def feed(self, samples: FloatArray) -> Iterator[Image]:
         """Take (n,) float32 samples in [-1, 1]; yield the frames now certain, each (H, W, 3)."""
@@ -172,15 +175,18 @@ class GlanceFaceSession:
         left, top, right, bottom = self._box
         frame = self._picture.copy()
         patch = frame[top:bottom, left:right]
-        layers = np.concatenate([flow @ self._unit.T, mask[..., None]], axis=2)
-        brought = self._brought(layers)
-        shown = self._brought(colour, cv2.BORDER_REPLICATE)
-        patch[:] = compose(patch.copy(), brought[..., :2], brought[..., 2], shown)
+        brought = self._brought(np.concatenate([flow @ self._unit.T, mask[..., None]], axis=2))
+        patch[:] = compose(patch, brought[..., :2], brought[..., 2], self._brought(colour))
         return frame
 
-    def _brought(self, layers: FloatArray, border: int = cv2.BORDER_CONSTANT) -> FloatArray:
-        """Bring (S, S, C) from the crop to the box in the picture, (h, w, C)."""
+    def _brought(self, layers: FloatArray) -> FloatArray:
+        """Bring (S, S, 3) from the crop to the box in the picture, (h, w, 3)."""
         left, top, right, bottom = self._box
-        size = (right - left, bottom - top)
-        made = cv2.warpAffine(layers, self._back, size, flags=cv2.INTER_CUBIC, borderMode=border)
+        # Cubic sampling of a crop enlarged so is bilinear without a trace, and several times faster
+        # than a turned cubic kernel.
+        side = len(layers) * _FINER
+        finer = cv2.resize(layers, (side, side), interpolation=cv2.INTER_CUBIC)
+        made = cv2.warpAffine(
+            finer, self._back, (right - left, bottom - top), borderMode=cv2.BORDER_REPLICATE
+        )
         return np.asarray(made, np.float32)

@@ -6,6 +6,7 @@ from lipglance.audio_files import (
     Speech,
     as_speech,
     audio_info,
+    hear,
     iter_audio,
     read_audio,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "VideoInfo",
     "as_speech",
     "audio_info",
+    "hear",
     "is_video",
     "iter_audio",
     "iter_video",

@@ -26,6 +26,8 @@ from lipglance.geometry import Floats, Image, apply, crop_image
 if TYPE_CHECKING:
     from lipglance.generate import Video
     from lipglance.media import Picture, Speech
+    from lipglance.portrait import Portrait
+    from lipglance.stream import Stream
 
 DEFAULT_MODEL = "lmgg"
 
@@ -189,6 +191,25 @@ class LipModel(Protocol):
         from lipglance.generate import generate
 
         return generate(self, face, speech, view=view, face_index=face_index, max_side=max_side)
+
+    def stream(
+        self,
+        face: Picture | Portrait,
+        sample_rate: int = 16000,
+        *,
+        view: str = "face",
+        face_index: int | None = None,
+        max_side: int = 1920,
+    ) -> Stream:
+        """Make the face say speech that arrives in chunks; see `lipglance.stream.open_stream`.
+
+        ``with model.stream(face, 16000) as stream: frames = stream.feed(chunk)``
+        """
+        from lipglance.stream import open_stream
+
+        return open_stream(
+            self, face, sample_rate, view=view, face_index=face_index, max_side=max_side
+        )
 
 
 def available() -> list[ModelInfo]:

@@ -22,6 +22,10 @@ from lipglance.runtime import Network, open_network
 
 FloatArray = NDArray[np.float32]
 
+UNHEARD = 2
+"""Log-mel rows at the end of what the network is given that none of its kernels reaches: its two
+halvings, by kernels of 4 rows, pass over them. So nobody need wait for their sound."""
+
 
 class MoverSession(Protocol):
     """Where one face's points go, piece by piece; see `MotionSession`."""
@@ -90,12 +94,17 @@ class Motion:
 class MotionSession:
     """One speech heard by one person's face.
 
-    Frame t is certain when the sound of frame t + ahead is there.
+    Frame t is certain when half the sound of frame t + ahead is there, and 11 ms that the last
+    window reaches beyond.
     """
 
     def __init__(self, motion: Motion, rest: Floats) -> None:
         self._motion, self._rest = motion, rest
         self._mel = LogMelStream(motion.audio)
+        # Rows come as many at once as a video frame has. Some of silence put before the sound, and
+        # taken away again, let them come as soon as the network can use them.
+        self._mel.feed(np.zeros(UNHEARD * motion.audio.hop, np.float32))
+        self._lead = UNHEARD
         rows = motion.past * motion.audio.frames_per_video_frame
         self._rows: FloatArray = np.full((rows, motion.audio.mels), -1, np.float32)
         self._memory: FloatArray = np.zeros((2, 1, motion.memory), np.float32)
@@ -110,7 +119,7 @@ class MotionSession:
             the basis (distance of the eyes, upright).
         """
         self._samples += len(samples)
-        return self._advance(self._mel.feed(samples))
+        return self._advance(self._led(self._mel.feed(samples)))
 
     def finish(self, frames: int | None = None) -> Floats:
         """Return the rest, so that there are `frames` in all (default: round(duration * 25)).
@@ -126,22 +135,33 @@ class MotionSession:
                 "expected at least as many"
             )
         per_frame = audio.frames_per_video_frame
-        heard = self._out + len(self._rows) // per_frame - motion.past
-        rows = self._mel.finish(max(frames, heard))
+        heard = (self._out - motion.past) * per_frame + len(self._rows)
+        done = (heard + UNHEARD - self._lead) // per_frame
+        rows = self._led(self._mel.finish(max(frames + 1, done)))
+        # After the speech there is silence as before it, not what little a window hears of it.
+        rows = rows[: max(0, frames * per_frame - heard)]
         silence = np.full((motion.ahead * per_frame, audio.mels), -1, np.float32)
         wanted = frames - self._out
         return self._advance(np.concatenate([rows, silence]))[:wanted]
+
+    def _led(self, rows: FloatArray) -> FloatArray:
+        """Rows without those of the silence before the sound."""
+        led = min(self._lead, len(rows))
+        self._lead -= led
+        return rows[led:]
 
     def _advance(self, rows: FloatArray) -> Floats:
         motion = self._motion
         per_frame = motion.audio.frames_per_video_frame
         self._rows = np.concatenate([self._rows, rows])
         window = (motion.past + 1 + motion.ahead) * per_frame
-        ready = max(0, (len(self._rows) - window) // per_frame + 1)
+        needed = window - UNHEARD
+        ready = max(0, (len(self._rows) - needed) // per_frame + 1)
+        mel = np.full((1, window, motion.audio.mels), -1, np.float32)
         moved = np.zeros((ready, *motion.basis.mean.shape))
         for k in range(ready):
-            heard = self._rows[k * per_frame : k * per_frame + window]
-            said = motion.hear({"mel": heard[None], "memory": self._memory})
+            mel[0, :needed] = self._rows[k * per_frame : k * per_frame + needed]
+            said = motion.hear({"mel": mel, "memory": self._memory})
             # One frame at a time: how BLAS rounds depends on how many there are.
             moved[k] = motion.basis.decode(said[: motion.codes] - self._rest)
             self._memory = np.ascontiguousarray(said[motion.codes :].reshape(self._memory.shape))

@@ -237,6 +237,7 @@ def compose(patch: Image, flow: FloatArray, mask: FloatArray, colour: FloatArray
             " differ in size; expected one height and width for all"
         )
     moved = warped(patch, flow, fine=True)
-    base = moved.astype(np.float32)
-    base += mask[..., None] * (colour - base)
-    return np.asarray(np.clip(np.round(base), 0, 255), np.uint8)
+    change = np.asarray(cv2.subtract(colour, moved, dtype=cv2.CV_32F), np.float32)
+    change *= mask[..., None]
+    # Rounds and clips in one go.
+    return np.asarray(cv2.add(moved, change, dtype=cv2.CV_8U), np.uint8)

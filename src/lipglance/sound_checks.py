@@ -20,8 +20,7 @@ _CLIPPED_SHARE = 1e-3
 class SoundCheck:
     """Cleans the blocks of one sound and logs at the end, once, what was wrong with it."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._samples = 0
         self._broken = 0
         self._clipped = 0
@@ -42,18 +41,18 @@ class SoundCheck:
         self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
         return samples
 
-    def report(self) -> None:
-        """Log one warning for each thing found."""
+    def report(self, name: str) -> None:
+        """Log one warning for each thing found in the sound called `name`."""
         if self._broken:
             log.warning(
                 "%s: %d samples are no numbers (NaN or infinity) and are heard as silence",
-                self._name, self._broken,
+                name, self._broken,
             )  # fmt: skip
         if self._samples and self._clipped > _CLIPPED_SHARE * self._samples:
             log.warning(
                 "%s is clipped (%.1f %% of its samples are cut off at full scale): record it more "
                 "softly for better lips",
-                self._name, 100 * self._clipped / self._samples,
+                name, 100 * self._clipped / self._samples,
             )  # fmt: skip
         if self._peak < _SILENCE:
-            log.warning("%s is silent: the lips will hardly move", self._name)
+            log.warning("%s is silent: the lips will hardly move", name)

@@ -109,4 +109,8 @@ def mixed(samples: FloatArray, names: tuple[str, ...], channels: int) -> FloatAr
         side = {"L": 0, "R": 1}.get(name[-1:]) if channels == 2 and len(name) == 2 else None
         weights[slice(None) if side is None else side, column] = weight
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-    return weights @ samples
+    # One channel after the other: how a product of matrices rounds depends on the block's length.
+    mix = np.zeros((channels, samples.shape[1]), np.float32)
+    for column, channel in enumerate(samples):
+        mix += weights[:, column, None] * channel
+    return mix
