@@ -128,6 +128,19 @@ def test_the_photo_stays_the_photo_away_from_the_mouth(model, photo):
     assert np.abs(inside[:, :2]).max() <= 2
 
 
+def test_a_black_and_white_photo_stays_one(model, photo):
+    picture, matrix, points = photo
+    grey = np.repeat(picture.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    for shown in (grey, picture):
+        session = model.start_face(shown, matrix, points)
+        frames = np.stack([*session.feed(speech()), *session.finish()])
+        moved = (frames != shown).any(axis=(0, 3))
+        assert moved.any()
+        # Rounding of the three channels apart may differ by one.
+        tint = np.ptp(frames[:, moved].astype(int), axis=2).max()
+        assert (tint <= 1) == (shown is grey)
+
+
 def test_a_mouth_without_points_is_taken_where_the_crop_would_put_it(model, photo):
     picture, matrix, _ = photo
     frames = model.start(crop_image(picture, matrix, SIZE)).finish(3)

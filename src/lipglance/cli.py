@@ -33,6 +33,9 @@ COMMANDS = {
     "generate": Subcommand(
         "lipglance.cli_generate:generate_command", "Make a face say a speech: the main job."
     ),
+    "compare": Subcommand(
+        "lipglance.cli_compare:compare_command", "Put models side by side in one video."
+    ),
     "crop": Subcommand("lipglance.cli_crop:crop_command", "Cut the lips out of a video of a face."),
     "models": Subcommand("lipglance.cli_models:models_command", "List the models installed."),
     "bench": Subcommand("lipglance.bench:bench_command", "Time each stage and the whole job."),

@@ -4,53 +4,44 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from lipglance.cli_options import (
+    FaceArgument,
+    FaceNumberOption,
+    ForceOption,
+    JsonOption,
+    MaxSideOption,
+    OutputOption,
+    QuietOption,
+    SpeechArgument,
+    ThreadsOption,
+    ViewOption,
+    check_not_read,
+    face_index,
+)
 from lipglance.cli_report import Report
-from lipglance.errors import InputError
 from lipglance.generate import Video, generate
 from lipglance.models import DEFAULT_MODEL, load_model
 from lipglance.writer import check_target
 
 
 def generate_command(
-    face: Annotated[
-        Path,
-        typer.Argument(
-            help="Photo of a face, or a video: its first frame with a usable face is taken.",
-            show_default=False,
-        ),
-    ],
-    speech: Annotated[
-        Path, typer.Argument(help="Sound or video that holds the speech.", show_default=False)
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Video to write, .mp4 or .webm.")],
-    view: Annotated[
-        Literal["face", "lips"],
-        typer.Option(help="The whole picture, or the lip crop at the model's size."),
-    ] = "face",
+    face: FaceArgument,
+    speech: SpeechArgument,
+    output: OutputOption,
+    view: ViewOption = "face",
     model: Annotated[
         str, typer.Option(help="A name from 'lipglance models', or a model directory.")
     ] = DEFAULT_MODEL,
-    face_number: Annotated[
-        int | None,
-        typer.Option("--face", min=1, help="Which face, counted from the left; else the largest."),
-    ] = None,
-    max_side: Annotated[
-        int, typer.Option(min=64, help="Scale larger pictures down to this many pixels.")
-    ] = 1920,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads for the network; else all.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a video that is there.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was done as one JSON object.")
-    ] = False,
+    face_number: FaceNumberOption = None,
+    max_side: MaxSideOption = 1920,
+    threads: ThreadsOption = None,
+    force: ForceOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a face say a speech.
 
@@ -59,9 +50,7 @@ def generate_command(
     """
     begin = perf_counter()
     check_target(output, force)
-    for source in (face, speech):
-        if output.exists() and source.exists() and output.samefile(source):
-            raise InputError(f"{output} is both read and written; give another name with -o")
+    check_not_read(output, face, speech)
     with Report(quiet=quiet, as_json=as_json) as report:
         speaker = load_model(model, threads=threads)
         loaded = perf_counter()
@@ -70,7 +59,7 @@ def generate_command(
             face,
             speech,
             view=view,
-            face_index=None if face_number is None else face_number - 1,
+            face_index=face_index(face_number),
             max_side=max_side,
         )
         for line in video.portrait.describe():

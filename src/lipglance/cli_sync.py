@@ -9,7 +9,6 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from .cli_crop import track_points
 from .cli_report import Report
 from .crop import video_crops
 from .errors import InputError
@@ -17,6 +16,7 @@ from .geometry import crop_image
 from .media import iter_video, read_audio, video_info
 from .shards import FPS
 from .sync import MIN_FRAMES, REACH, SURE, SyncExpert
+from .video_lips import track_points
 
 log = logging.getLogger("lipglance")
 

@@ -59,6 +59,18 @@ def _smoothstep(x: FloatArray, low: float, high: float) -> FloatArray:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
+def colourfulness(crop: Image) -> np.float32:
+    """How much colour a lip crop (S, S, 3) uint8 has: 0 in a black and white photo, else 1."""
+    spread = np.percentile(np.ptp(crop.astype(np.float32), axis=2), 90)
+    return np.float32(_smoothstep(np.asarray(spread, np.float32), *_COLOURFUL))
+
+
+def faded(colour: FloatArray, share: np.float32) -> FloatArray:
+    """Leave `share` of the tint of (..., 3) float RGB, at its brightness."""
+    light = (colour @ _LUMA)[..., None]
+    return np.asarray(light + share * (colour - light), np.float32)
+
+
 def mouth_mask(size: int) -> FloatArray:
     """The soft mask in the crop, (size, size) float32: 1 at the mouth, 0 at the crop's border.
 
@@ -103,8 +115,7 @@ class Compositor:
         self.identity = crop_image(picture, matrix, size)
         self._crop = self.identity.astype(np.float32)
         self._mask = mouth_mask(size)
-        spread = np.percentile(np.ptp(self._crop, axis=2), 90)
-        self._colour = _smoothstep(np.asarray(spread, np.float32), *_COLOURFUL)
+        self._colour = colourfulness(self.identity)
         rim = self._mask < 0.25
         y, x = (np.nonzero(rim)[axis] / (size / 2) - 1 for axis in (0, 1))
         self._rim = rim

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -43,7 +43,7 @@ def generate(
     are made when they are asked for.
     """
     source = as_speech(speech)
-    once = _Once()
+    once = Once()
     with once.said():
         # Speech that is too short is found out only by reading it.
         next(iter_audio(source, model.audio.sample_rate), None)
@@ -63,7 +63,7 @@ class Video:
         portrait: Portrait,
         speech: Speech,
         view: str,
-        once: _Once | None = None,
+        once: Once | None = None,
     ) -> None:
         self.model = model
         self.portrait = portrait
@@ -72,7 +72,7 @@ class Video:
         self.fps = model.audio.video_fps
         size = model.crop.size
         self.height, self.width = portrait.picture.shape[:2] if view == "face" else (size, size)
-        self._once = once or _Once()
+        self._once = once or Once()
 
     def __iter__(self) -> Iterator[Image]:
         """Go through the frames, each (height, width, 3) uint8 RGB; round(duration * fps) in all.
@@ -107,22 +107,38 @@ class Video:
         is told after each frame how many are done. Returns the number of frames. Raises InputError
         where the file cannot be written; whatever happens, no half-written file stays behind.
         """
-        channels = min(audio_info(self.speech).channels, 2)
-        sound = iter_audio(self.speech, TRACK_RATE, channels)
-        with (
-            self._once.said(),
-            VideoWriter(
-                path, self.width, self.height, self.fps, sound, TRACK_RATE, force=force
-            ) as writer,
-        ):
-            for frame in self:
-                writer.write(frame)
-                if progress is not None:
-                    progress(writer.frames)
-        return writer.frames
+        with self._once.said():
+            return write_talking(
+                path, self, (self.width, self.height), self.speech,
+                fps=self.fps, force=force, progress=progress,
+            )  # fmt: skip
 
 
-class _Once(logging.Filter):
+def write_talking(
+    path: PathLike,
+    frames: Iterable[Image],
+    size: tuple[int, int],
+    speech: Speech,
+    *,
+    fps: float = 25.0,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write frames, each of `size` (width, height) px, and their speech; returns their number.
+
+    For the rest see `Video.save`.
+    """
+    channels = min(audio_info(speech).channels, 2)
+    sound = iter_audio(speech, TRACK_RATE, channels)
+    with VideoWriter(path, *size, fps, sound, TRACK_RATE, force=force) as writer:
+        for frame in frames:
+            writer.write(frame)
+            if progress is not None:
+                progress(writer.frames)
+    return writer.frames
+
+
+class Once(logging.Filter):
     """Lets each warning through once: the speech is read to be checked, heard and written."""
 
     def __init__(self) -> None:
@@ -130,6 +146,7 @@ class _Once(logging.Filter):
         self._known: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record's words are new."""
         message = record.getMessage()
         known = message in self._known
         self._known.add(message)
@@ -137,6 +154,7 @@ class _Once(logging.Filter):
 
     @contextmanager
     def said(self) -> Iterator[None]:
+        """While this is open, the package's log passes through."""
         log.addFilter(self)
         try:
             yield

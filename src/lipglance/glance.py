@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipglance.compositing import colourfulness, faded
 from lipglance.crop import picture_crop
 from lipglance.errors import InputError
 from lipglance.face_points import LOWER_FACE
@@ -95,6 +96,8 @@ class Face:
         self.identity = identity
         self.points = points
         self._renderer = model.renderer
+        # The network has learnt from colour films: it paints yellow teeth into a grey photo.
+        self._tint = colourfulness(identity)
         self._warp = points[list(WARP_POINTS)]
         self._maps = mouth_maps(self._warp, len(identity))
         # A movement in the template's unit, upright, to crop px.
@@ -114,7 +117,8 @@ class Face:
         size = len(self.identity)
         flow = dense_flow(self._warp, driven, size)
         seen = net_inputs(self.identity, flow, self._maps, mouth_maps(driven, size))
-        return net_outputs(self._renderer({"seen": seen[None]})[0], flow)
+        total, mask, colour = net_outputs(self._renderer({"seen": seen[None]})[0], flow)
+        return total, mask, colour if self._tint == 1 else faded(colour, self._tint)
 
 
 class GlanceSession:
