@@ -128,15 +128,15 @@ def test_models_lists_what_is_installed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(models, "_shipped", lambda: tmp_path)
     assert main(["models"]) == 0
     assert "no model is installed" in capsys.readouterr().err
-    write_toy_model(tmp_path / "lmgg", "lmgg", steps=7)
+    write_toy_model(tmp_path / "glance", "glance", steps=7)
     write_toy_model(tmp_path / "toy")
     assert main(["models"]) == 0
     out = capsys.readouterr().out
-    for word in ("lmgg (default)", "toy", "MB", "trained on", "CC0"):
+    for word in ("glance (default)", "toy", "MB", "trained on", "CC0"):
         assert word in out
     assert main(["models", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [(m["name"], m["steps"]) for m in listed] == [("lmgg", 7), ("toy", 0)]
+    assert [(m["name"], m["steps"]) for m in listed] == [("glance", 7), ("toy", 0)]
     assert listed[0]["size"] > 100
 
 

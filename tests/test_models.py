@@ -26,7 +26,7 @@ FACTS = {
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
     """A package with three models."""
-    for name in ("zebra", "lmgg", "apple"):
+    for name in ("zebra", "glance", "apple"):
         write_toy_model(tmp_path / name, name)
     monkeypatch.setattr(models, "_shipped", lambda: tmp_path)
     return tmp_path
@@ -68,12 +68,12 @@ def test_facts_that_do_not_fit_are_told(change, told):
 
 def test_models_shipped_are_listed_the_default_first_with_their_size(shipped):
     listed = available()
-    assert [info.name for info in listed] == ["lmgg", "apple", "zebra"]
-    assert listed[0].size == (shipped / "lmgg" / "model.onnx").stat().st_size
+    assert [info.name for info in listed] == ["glance", "apple", "zebra"]
+    assert listed[0].size == (shipped / "glance" / "model.onnx").stat().st_size
 
 
 def test_a_model_loads_by_name_and_by_path(shipped, tmp_path):
-    assert load_model().info.name == "lmgg"
+    assert load_model().info.name == "glance"
     assert lipglance.load_model("zebra").info.name == "zebra"
     elsewhere = write_toy_model(tmp_path / "else" / "where", "mine")
     assert load_model(elsewhere).info.name == "mine"
@@ -81,7 +81,7 @@ def test_a_model_loads_by_name_and_by_path(shipped, tmp_path):
 
 
 def test_an_unknown_name_lists_those_known(shipped):
-    with pytest.raises(InputError, match="unknown model 'lmg'; known: apple, lmgg, zebra"):
+    with pytest.raises(InputError, match="unknown model 'lmg'; known: apple, glance, zebra"):
         load_model("lmg")
 
 

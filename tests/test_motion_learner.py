@@ -69,3 +69,16 @@ def test_loss_is_nothing_where_nothing_is_taught(shards):
     wrong = batch.code + (1 - batch.taught)[..., None]
     assert all(float(term) < 1e-4 for term in learner.terms(wrong, batch).values())
     assert float(learner.terms(batch.code + 1, batch)["points"]) > 0
+
+
+def test_correlation_over_what_is_taught():
+    from lipglance.motion_learner import _correlation
+
+    torch.manual_seed(0)
+    track, weight = torch.randn(3, 40) * 5, torch.ones(3, 40)
+    weight[1, 20:] = 0
+    other = track * 2 + 3
+    other[1, 20:] = torch.randn(20) * 50
+    assert _correlation(track, other, weight).min() > 0.999
+    assert _correlation(track, -track, weight).max() < -0.999
+    assert _correlation(track, torch.zeros(3, 40), weight).abs().max() == 0

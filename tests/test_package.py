@@ -30,6 +30,18 @@ def test_wheel_holds_weights_samples_and_notices(wheel):
         "lipglance/assets/NOTICE-mediapipe.txt",
         "lipglance/assets/SOURCES.md",
         "lipglance/py.typed",
+        *(
+            f"lipglance/weights/glance/{part}"
+            for part in (
+                "CARD.md",
+                "basis.npz",
+                "model.json",
+                "motion.json",
+                "motion.onnx",
+                "renderer.onnx",
+                "rest.onnx",
+            )
+        ),
         "lipglance/weights/lmgg/CARD.md",
         "lipglance/weights/lmgg/model.json",
         "lipglance/weights/lmgg/model.onnx",
@@ -47,7 +59,8 @@ def test_wheel_needs_no_torch(wheel):
     assert not [x for x in needed if "torch" in x or "dlib" in x or "librosa" in x]
 
 
-def test_installed_wheel_makes_a_video_without_torch(wheel, tmp_path):
+@pytest.mark.parametrize("model", ["glance", "lmgg"])
+def test_installed_wheel_makes_a_video_without_torch(wheel, tmp_path, model):
     """Unpacked away from the checkout, with torch made impossible to import."""
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
@@ -60,7 +73,7 @@ def test_installed_wheel_makes_a_video_without_torch(wheel, tmp_path):
     out = tmp_path / "out.mp4"
     face, speech = (str(site / name) for name in SAMPLES)
     done = subprocess.run(
-        [sys.executable, "-c", code, "generate", face, speech, "-o", str(out)],
+        [sys.executable, "-c", code, "generate", face, speech, "-o", str(out), "--model", model],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,

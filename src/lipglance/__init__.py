@@ -1,6 +1,6 @@
 """lipglance: speech and one picture of a face in, the video of that face's lips saying it out.
 
-model = lipglance.load_model("lmgg")
+model = lipglance.load_model()
 video = model.generate("face.jpg", "speech.wav")
 video.frames            # (T, H, W, 3) uint8 RGB
 video.save("out.mp4")

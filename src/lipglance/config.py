@@ -61,6 +61,7 @@ class MotionConfig:
         frames: of a training sequence.
         difference: weight of the error of frame-to-frame movement.
         spread: weight of the error of how far a mouth opens and closes within a sequence.
+        agree: weight of one minus the correlation, over a sequence, of how far the mouth is open.
         quiet: share of sequences with silence before or after, where the mouth must close.
         stretch: speech is sped up or slowed down by up to this share.
         pitch: mel bands by which a voice is moved up or down.
@@ -74,9 +75,10 @@ class MotionConfig:
     memory: int = 256
     past: int = 5
     ahead: int = 3
-    frames: int = 48
+    frames: int = 128
     difference: float = 2.0
     spread: float = 0.2
+    agree: float = 0.0
     quiet: float = 0.5
     stretch: float = 0.2
     pitch: float = 5.0

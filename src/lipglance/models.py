@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lipglance.portrait import Portrait
     from lipglance.stream import Stream
 
-DEFAULT_MODEL = "lmgg"
+DEFAULT_MODEL = "glance"
 
 #: The modules that can run a model, by the ``kind`` in its ``model.json``: ``module:class``.
 KINDS = {

@@ -53,7 +53,9 @@ class MotionBatch:
 
 
 @dataclass(frozen=True)
-class _Clip:
+class MotionClip:
+    """A clip's log-mel (4T, 128), shapes (T, P, 2) less the template, codes, closed frame."""
+
     mel: FloatArray
     shapes: FloatArray
     codes: FloatArray
@@ -96,7 +98,7 @@ class MotionSource:
             shapes = _steadied(self.basis.track_shapes(track))
             closed = _most_closed(track)
             self.clips.append(
-                _Clip(
+                MotionClip(
                     log_mel(sample.audio(), AudioConfig(), len(track)),
                     (shapes - self.basis.mean).astype(np.float32),
                     self.basis.encode(shapes).astype(np.float32),
@@ -114,6 +116,11 @@ class MotionSource:
         return MotionBatch(*(torch.from_numpy(part) for part in parts))
 
     def _draw(self, rng: np.random.Generator) -> tuple[FloatArray, ...]:
+        """One sequence: a clip, silence around it or not, and before and after others' speech.
+
+        Others' speech is heard and not taught: without it the net would learn from clips of a
+        second or two that speech is over after a second or two, and fall silent in longer ones.
+        """
         motion = self.config.motion
         clip = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         given = int(rng.integers(len(clip.codes)))
@@ -121,21 +128,35 @@ class MotionSource:
         if not self.plain and motion.stretch:
             mel, codes = stretched(mel, codes, 1.0 + rng.uniform(-motion.stretch, motion.stretch))
         quiet = not self.plain and rng.random() < motion.quiet
-        before = int(rng.integers(0, motion.frames // 3)) if quiet else 0
-        after = int(rng.integers(0, motion.frames // 3)) if quiet else 0
+        before = int(rng.integers(0, motion.frames // 6)) if quiet else 0
+        after = int(rng.integers(0, motion.frames // 6)) if quiet else 0
         room = max(motion.frames - before - after, 1)
         start = int(rng.integers(max(len(codes) - room, 0) + 1))
         codes, mel = codes[start : start + room], mel[start * ROWS : (start + room) * ROWS]
+        spare = motion.frames - before - len(codes) - after
+        first = 0 if self.plain else int(rng.integers(spare + 1))
+        sound = self._others(rng)
+        at = (first + before) * ROWS
+        sound[at : at + len(mel)] = mel
         if not self.plain:
-            mel = self._varied(mel, rng)
+            sound = self._varied(sound, rng)
+        for begin, count in ((first, before), (first + before + len(codes), after)):
+            part = sound[begin * ROWS : (begin + count) * ROWS]
+            part[:] = hush(part.shape, rng)
         closed = None if clip.closed is None else clip.codes[clip.closed]
-        after = motion.frames - before - len(codes)
         code, taught = _surrounded(codes, closed, before, after)
-        if before or after:
-            sound = hush((motion.frames * ROWS, mel.shape[1]), rng)
-            sound[before * ROWS : before * ROWS + len(mel)] = mel
-            mel = sound
-        return mel, code, taught, clip.shapes[given], clip.codes[given]
+        left = spare - first
+        code = np.pad(code, ((first, left), (0, 0)), mode="edge")
+        taught = np.pad(taught, (first, left))
+        return sound, code, taught, clip.shapes[given], clip.codes[given]
+
+    def _others(self, rng: np.random.Generator) -> FloatArray:
+        """Log-mel of people talking on, (4T, 128)."""
+        rows = self.config.motion.frames * ROWS
+        heard: list[FloatArray] = []
+        while sum(map(len, heard)) < rows:
+            heard.append(self.clips[int(rng.choice(len(self.clips), p=self.weights))].mel)
+        return np.concatenate(heard)[:rows].copy()
 
     def _varied(self, mel: FloatArray, rng: np.random.Generator) -> FloatArray:
         motion = self.config.motion

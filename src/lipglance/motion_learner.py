@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +20,7 @@ from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, LIPS, LOWER_FACE, MOUT
 from .face_shape import ShapeBasis
 from .layers import follow
 from .learner import Draw, Phase
-from .motion_batches import MotionBatch, MotionSource
+from .motion_batches import MotionBatch, MotionClip, MotionSource
 from .motion_net import MotionNet, RestNet
 from .optimizers import Optimizers, Reduce, decayed
 
@@ -27,6 +28,8 @@ UNIT = 100.0
 """Errors are counted in hundredths of the distance of the eyes: a px or so of a small video."""
 CROP_PX = 90.0
 """Px of the evaluation's 64-px crop to the distance of the eyes, for an average face."""
+LATER = 8
+"""Clips heard before one that is looked at a second time."""
 _TOP, _BOTTOM = LOWER_FACE.index(INNER_LIP_TOP), LOWER_FACE.index(INNER_LIP_BOTTOM)
 
 
@@ -117,6 +120,7 @@ class MotionLearner:
             terms["points"]
             + motion.difference * terms["difference"]
             + motion.spread * terms["spread"]
+            + motion.agree * terms["agree"]
         )
         self.optimizers.minimise("motion", total, config.clip)
         follow(self.average, nn.ModuleList([self.net, self.rest]), config.ema)
@@ -140,18 +144,19 @@ class MotionLearner:
         Returns:
             ``points``: mean distance of lower-face points, lips counted threefold, in hundredths
             of the distance of the eyes; ``difference``: the same of frame-to-frame movement;
-            ``spread``: of the standard deviation over time of each sequence's opening.
+            ``spread``: of the standard deviation over time of each sequence's opening; ``agree``:
+            one minus the openings' correlation over time.
         """
         taught = batch.taught
         error = torch.einsum("btk,kpc->btpc", said - batch.code, self.components)
         both = taught[:, 1:] * taught[:, :-1]
         moved = error[:, 1:] - error[:, :-1]
+        opening, true = self._opening(said), self._opening(batch.code)
         return {
             "points": _mean(self._distance(error), taught),
             "difference": _mean(self._distance(moved), both),
-            "spread": F.l1_loss(
-                _spread(self._opening(said), taught), _spread(self._opening(batch.code), taught)
-            ),
+            "spread": F.l1_loss(_spread(opening, taught), _spread(true, taught)),
+            "agree": 1.0 - _correlation(opening, true, taught).mean(),
         }
 
     def _distance(self, error: Tensor) -> Tensor:
@@ -166,7 +171,11 @@ class MotionLearner:
         return code @ gap
 
     def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
-        """See `Learner`: whole validation clips; the picture has true and heard opening tracks."""
+        """See `Learner`: whole validation clips; the picture has true and heard opening tracks.
+
+        ``later_r`` and ``later_articulation`` are those of clips that are heard after `LATER`
+        others: speech is longer than training sequences.
+        """
         prefix, split = "", "val"
         try:
             source = MotionSource(data, split, self.config, self._known(), plain=True)
@@ -175,33 +184,37 @@ class MotionLearner:
             source = MotionSource(data, split, self.config, self._known(), plain=True)
         return lambda picture: self._look(source, prefix, picture)
 
+    def _heard(self, clip: MotionClip, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Codes (T, K) of a clip's frames, the last of those whose log-mel (4N, 128) is heard."""
+        parts = (mel, clip.codes, np.ones(len(clip.codes)), clip.shapes[0], clip.codes[0])
+        batch = MotionBatch(
+            *(torch.from_numpy(np.array(p, np.float32))[None].to(self.device) for p in parts)
+        )
+        said = self.said(batch, average=True)[0, -len(clip.codes) :]
+        return np.asarray(said.float().cpu().numpy(), np.float32)
+
     @torch.no_grad()
     def _look(self, source: MotionSource, prefix: str, picture: Path) -> dict[str, float]:
         basis = self._known()
         mouth = [LOWER_FACE.index(point) for point in MOUTH_20]
         found: dict[str, list[float]] = {}
         tracks = []
-        for clip in source.clips:
-            batch = MotionBatch(
-                *(
-                    torch.from_numpy(np.array(part, np.float32))[None].to(self.device)
-                    for part in (
-                        clip.mel, clip.codes, np.ones(len(clip.codes)), clip.shapes[0],
-                        clip.codes[0],
-                    )
-                )
-            )  # fmt: skip
-            said = self.said(batch, average=True)[0].float().cpu().numpy()
+        for index, clip in enumerate(source.clips):
             # What the basis cannot say of this person's first frame stays.
             own = clip.shapes[0] - basis.decode(clip.codes[0])
-            shape = basis.decode(said) + own
+            shape = basis.decode(self._heard(clip, clip.mel)) + own
             true, heard = (part[:, _BOTTOM, 1] - part[:, _TOP, 1] for part in (clip.shapes, shape))
             error = shape[:, mouth] - clip.shapes[:, mouth]
             error -= error.mean(1, keepdims=True)
             scores = {"lmd": float(np.linalg.norm(error, axis=-1).mean() * CROP_PX)}
-            if true.std() > 1e-4 and heard.std() > 1e-6:
+            others = np.concatenate([source.clips[index - k].mel for k in range(LATER, 0, -1)])
+            late = basis.decode(self._heard(clip, np.concatenate([others, clip.mel])))
+            later = late[:, _BOTTOM, 1] - late[:, _TOP, 1]
+            if true.std() > 1e-4 and min(heard.std(), later.std()) > 1e-6:
                 scores["opening_r"] = float(np.corrcoef(true, heard)[0, 1])
                 scores["articulation"] = float(heard.std() / true.std())
+                scores["later_r"] = float(np.corrcoef(true, later)[0, 1])
+                scores["later_articulation"] = float(later.std() / true.std())
             for name, value in scores.items():
                 found.setdefault(f"{clip.corpus}/{name}", []).append(value)
             tracks.append((true, heard))
@@ -225,6 +238,16 @@ def _spread(track: Tensor, weight: Tensor) -> Tensor:
     mean = (track * weight).sum(1) / count
     power = ((track - mean[:, None]).square() * weight).sum(1) / count
     return (power + 1e-4).sqrt()
+
+
+def _correlation(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+    """Pearson's r over time ``(B,)`` of tracks ``(B, T)`` where `weight` is 1; 0 without motion."""
+    count = weight.sum(1, keepdim=True).clamp(min=1.0)
+    parts = []
+    for track in (one, other):
+        centred = (track - (track * weight).sum(1, keepdim=True) / count) * weight
+        parts.append(centred / (centred.square().sum(1, keepdim=True) + 1e-2).sqrt())
+    return (parts[0] * parts[1]).sum(1)
 
 
 def _draw_tracks(tracks: Sequence[tuple[np.ndarray, np.ndarray]], picture: Path) -> None:
