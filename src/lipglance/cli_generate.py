@@ -19,7 +19,7 @@ def generate_command(
     face: Annotated[
         Path,
         typer.Argument(
-            help="Photo of a face, or a video: its first frame with a usable face is taken.",
+            help="Photo of a face, or a video of one talking: that is dubbed with the speech.",
             show_default=False,
         ),
     ],
@@ -41,6 +41,10 @@ def generate_command(
     max_side: Annotated[
         int, typer.Option(min=64, help="Scale larger pictures down to this many pixels.")
     ] = 1920,
+    still: Annotated[
+        bool,
+        typer.Option("--still", help="Of a video take one frame, the first that is usable."),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads for the network; else all.")
     ] = None,
@@ -54,8 +58,9 @@ def generate_command(
 ) -> None:
     """Make a face say a speech.
 
-    Writes 25 frames a second and the speech, as long as the speech is. With --view lips a picture
-    of a mouth alone will do.
+    Writes 25 frames a second and the speech, as long as the speech is. A video keeps its own motion
+    and is played back and forth where the speech is longer; its frames without a face stay as they
+    are. With --view lips a picture of a mouth alone will do.
     """
     begin = perf_counter()
     check_target(output, force)
@@ -65,15 +70,18 @@ def generate_command(
     with Report(quiet=quiet, as_json=as_json) as report:
         speaker = load_model(model, threads=threads)
         loaded = perf_counter()
-        video = generate(
-            speaker,
-            face,
-            speech,
-            view=view,
-            face_index=None if face_number is None else face_number - 1,
-            max_side=max_side,
-        )
-        for line in video.portrait.describe():
+        with report.progress("looking for the face", None) as progress:
+            video = generate(
+                speaker,
+                face,
+                speech,
+                view=view,
+                face_index=None if face_number is None else face_number - 1,
+                max_side=max_side,
+                still=still,
+                progress=progress,
+            )
+        for line in video.describe():
             report.note(line)
         found = perf_counter()
         with report.progress("frames", video.expected_frames) as progress:
@@ -94,7 +102,10 @@ def generate_command(
 
 
 def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
-    portrait = video.portrait
+    portrait, clip = video.portrait, video.clip
+    dubbed = None
+    if clip is not None:
+        dubbed = {"frames": len(clip), "without_face": clip.without_face}
     face = None
     if portrait.face is not None and portrait.box is not None:
         face = {
@@ -114,5 +125,6 @@ def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
         "height": video.height,
         "face": face,
         "video_frame": portrait.frame,
+        "dubbed": dubbed,
         "scale": portrait.scale,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,11 +11,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lipglance.geometry import Image
-from lipglance.media import PathLike, Speech, as_speech, audio_info, iter_audio
-from lipglance.models import LipModel
+from lipglance.audio import frames_for
+from lipglance.clip_frames import back_and_forth
+from lipglance.geometry import Image, crop_image
+from lipglance.media import PathLike, Speech, as_speech, audio_info, is_video, iter_audio
+from lipglance.models import FaceSession, LipModel, LipSession
 from lipglance.portrait import FaceInput, Portrait, open_portrait
 from lipglance.sound_track import TRACK_RATE
+from lipglance.talking_clip import Clip, open_clip
 from lipglance.writer import VideoWriter
 
 log = logging.getLogger("lipglance")
@@ -30,21 +34,43 @@ def generate(
     view: str = "face",
     face_index: int | None = None,
     max_side: int = 1920,
+    still: bool = False,
+    progress: Progress | None = None,
 ) -> Video:
     """Make a face say a speech.
 
-    face: path of a photo or video, or an array (H, W, 3) uint8 RGB. speech: path of a sound or
-    video, or ``(samples, rate)`` with samples (n,) or (channels, n), float in [-1, 1] or integer.
-    view: "face" gives the whole picture, "lips" the lip crop at the model's size. face_index: 0 is
-    the leftmost face; None takes the largest. max_side: px to which a larger picture is scaled.
+    face: path of a photo or video, or an array (H, W, 3) uint8 RGB. A video is dubbed: its own
+    mouth is re-voiced frame by frame, see `lipglance.talking_clip.open_clip`. speech: path of a
+    sound or video, or ``(samples, rate)`` with samples (n,) or (channels, n), float in [-1, 1] or
+    integer. view: "face" gives the whole picture, "lips" the lip crop at the model's size.
+    face_index: 0 is the leftmost face; None takes the largest. max_side: px to which a larger
+    picture is scaled. still: of a video take the first usable frame as if it were a photo.
+    progress: is told, while a video is looked through, how many of its frames are done.
     Both inputs are checked here (InputError, see `lipglance.portrait.open_portrait`); the frames
     are made when they are asked for.
     """
     source = as_speech(speech)
+    audio = model.audio
     once = _Once()
+    clip: Clip | None = None
+    moving = not still and isinstance(face, str | os.PathLike) and is_video(face)
     with once.said():
         # Speech that is too short is found out only by reading it.
-        next(iter_audio(source, model.audio.sample_rate), None)
+        next(iter_audio(source, audio.sample_rate), None)
+        if moving and isinstance(face, str | os.PathLike):
+            samples = sum(piece.shape[1] for piece in iter_audio(source, audio.sample_rate))
+            clip = open_clip(
+                face,
+                model.crop,
+                frames_for(samples, audio.sample_rate, audio.video_fps),
+                fps=audio.video_fps,
+                view=view,
+                face_index=face_index,
+                max_side=max_side,
+                progress=progress,
+            )
+    if clip is not None:
+        return Video(model, clip.portrait, source, view, once, clip)
     portrait = open_portrait(face, model.crop, view=view, face_index=face_index, max_side=max_side)
     return Video(model, portrait, source, view, once)
 
@@ -52,7 +78,8 @@ def generate(
 class Video:
     """A talking face. Its frames are made anew each time they are gone through, in constant memory.
 
-    model, portrait, speech, view: what it is made of. fps: frames a second. width, height: px.
+    model, portrait, speech, view: what it is made of. clip: what is dubbed, None for one picture.
+    fps: frames a second. width, height: px.
     """
 
     def __init__(
@@ -62,15 +89,21 @@ class Video:
         speech: Speech,
         view: str,
         once: _Once | None = None,
+        clip: Clip | None = None,
     ) -> None:
         self.model = model
         self.portrait = portrait
         self.speech = speech
         self.view = view
+        self.clip = clip
         self.fps = model.audio.video_fps
         size = model.crop.size
         self.height, self.width = portrait.picture.shape[:2] if view == "face" else (size, size)
         self._once = once or _Once()
+
+    def describe(self) -> list[str]:
+        """What was chosen and changed, a line each, for the user."""
+        return (self.clip or self.portrait).describe()
 
     def __iter__(self) -> Iterator[Image]:
         """Go through the frames, each (height, width, 3) uint8 RGB; round(duration * fps) in all.
@@ -79,13 +112,24 @@ class Video:
         """
         if "frames" in self.__dict__:
             yield from self.frames
-            return
+        elif self.clip is None:
+            yield from self._said(self._session())
+        elif self.view == "face":
+            yield from self._said(self.model.start_clip(self.clip))
+        else:
+            size = self.model.crop.size
+            made = self._said(self.model.start_clip(self.clip))
+            for k, frame in zip(back_and_forth(len(self.clip)), made, strict=False):
+                yield crop_image(frame, self.clip.matrices[k], size)
+
+    def _session(self) -> LipSession | FaceSession:
         model, portrait = self.model, self.portrait
         if self.view == "face":
-            session = model.start_face(portrait.picture, portrait.matrix, portrait.points)
-        else:
-            session = model.start(portrait.lips(model.crop.size), portrait.points_in_crop())
-        for piece in iter_audio(self.speech, model.audio.sample_rate):
+            return model.start_face(portrait.picture, portrait.matrix, portrait.points)
+        return model.start(portrait.lips(model.crop.size), portrait.points_in_crop())
+
+    def _said(self, session: LipSession | FaceSession) -> Iterator[Image]:
+        for piece in iter_audio(self.speech, self.model.audio.sample_rate):
             yield from session.feed(piece[0])
         yield from session.finish()
 
@@ -98,6 +142,8 @@ class Video:
     @cached_property
     def expected_frames(self) -> int | None:
         """About how many frames there will be, by what the speech's file says of its length."""
+        if self.clip is not None:
+            return self.clip.wanted
         duration = audio_info(self.speech).duration
         return None if duration is None else max(1, round(duration * self.fps))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from lipglance.crop import picture_crop
 from lipglance.errors import InputError
 from lipglance.face_points import LOWER_FACE
 from lipglance.geometry import Floats, Image, apply, check_image, crop_image, invert
-from lipglance.models import LipModel, ModelInfo
+from lipglance.models import FaceSession, LipModel, ModelInfo
 from lipglance.motion import Motion, MotionSession
 from lipglance.mouth_warp import (
     WARP_POINTS,
@@ -30,6 +31,9 @@ from lipglance.mouth_warp import (
     net_outputs,
 )
 from lipglance.runtime import Network, open_network
+
+if TYPE_CHECKING:
+    from lipglance.talking_clip import Clip
 
 FloatArray = NDArray[np.float32]
 
@@ -77,6 +81,12 @@ class GlanceModel(LipModel):
         face = Face(self, identity, self._known(inside))
         return GlanceFaceSession(GlanceSession(self, face), face, picture, matrix)
 
+    def start_clip(self, clip: Clip) -> FaceSession:
+        """Begin to dub a clip; see `LipModel.start_clip`."""
+        from lipglance.glance_dub import GlanceDub
+
+        return GlanceDub(self, clip)
+
     def _known(self, points: Floats | None) -> Floats:
         if points is not None:
             return np.asarray(points, np.float64)
@@ -84,36 +94,47 @@ class GlanceModel(LipModel):
         return apply(picture_crop(template, self.crop), template)
 
 
-class Face:
+class Mouth:
+    """The mouth of one crop, and what makes it another one. Holds no state.
+
+    identity: (S, S, 3) uint8 RGB. own: (len(WARP_POINTS), 2) crop px, where its points are.
+    """
+
+    def __init__(self, model: GlanceModel, identity: Image, own: Floats) -> None:
+        self.identity = identity
+        self.own = own
+        self._renderer = model.renderer
+        self._maps = mouth_maps(own, len(identity))
+
+    def driven(self, wanted: Floats) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What brings the points to where they are wanted, (len(WARP_POINTS), 2) crop px.
+
+        Returns:
+            Flow (S, S, 2) crop px, mask (S, S) in [0, 1], colour (S, S, 3) in 0..255.
+        """
+        size = len(self.identity)
+        flow = dense_flow(self.own, wanted, size)
+        seen = net_inputs(self.identity, flow, self._maps, mouth_maps(wanted, size))
+        return net_outputs(self._renderer({"seen": seen[None]})[0], flow)
+
+
+class Face(Mouth):
     """One person's crop and points, and what a movement makes of them. Holds no state.
 
     identity: (S, S, 3) uint8 RGB. points: (468, 2) crop px.
     """
 
     def __init__(self, model: GlanceModel, identity: Image, points: Floats) -> None:
-        self.identity = identity
+        super().__init__(model, identity, points[list(WARP_POINTS)])
         self.points = points
-        self._renderer = model.renderer
-        self._warp = points[list(WARP_POINTS)]
-        self._maps = mouth_maps(self._warp, len(identity))
         # A movement in the template's unit, upright, to crop px.
         self._unit = np.linalg.inv(model.motion.basis.to_template(points)[:, :2])
 
     def moved(self, change: Floats) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """What makes the picture's mouth another one.
-
-        Args:
-            change: (P, 2) displacement of the lower face's points, in the basis' unit.
-
-        Returns:
-            Flow (S, S, 2) crop px, mask (S, S) in [0, 1], colour (S, S, 3) in 0..255.
-        """
-        driven = self._warp.copy()
-        driven[:_MOVED] += change @ self._unit.T
-        size = len(self.identity)
-        flow = dense_flow(self._warp, driven, size)
-        seen = net_inputs(self.identity, flow, self._maps, mouth_maps(driven, size))
-        return net_outputs(self._renderer({"seen": seen[None]})[0], flow)
+        """As `driven`, for a displacement (P, 2) of the lower face's points in the basis' unit."""
+        wanted = self.own.copy()
+        wanted[:_MOVED] += change @ self._unit.T
+        return self.driven(wanted)
 
 
 class GlanceSession:
@@ -137,12 +158,13 @@ class GlanceSession:
         return np.stack(made) if made else np.zeros((0, *identity.shape), np.uint8)
 
 
-class GlanceFaceSession:
-    """One face saying one speech, in its photo; see `lipglance.models.FaceSession`."""
+class Place:
+    """Where a crop lies in a picture, and how what is made in it is brought there.
 
-    def __init__(self, lips: GlanceSession, face: Face, picture: Image, matrix: Floats) -> None:
-        self._lips, self._face, self._picture = lips, face, picture
-        size = len(face.identity)
+    InputError where no part of the crop lies in the picture.
+    """
+
+    def __init__(self, picture: Image, matrix: Floats, size: int) -> None:
         back = invert(matrix)
         edge = size - 0.5
         corners = apply(back, [[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
@@ -159,18 +181,12 @@ class GlanceFaceSession:
         self._back = back.copy()
         self._back[:, 2] -= low
 
-    def feed(self, samples: FloatArray) -> Iterator[Image]:
-        """Take (n,) float32 samples in [-1, 1]; yield the frames now certain, each (H, W, 3)."""
-        return map(self._painted, self._lips.motion.feed(samples))
-
-    def finish(self, frames: int | None = None) -> Iterator[Image]:
-        """Yield the frames still missing, so that there are `frames` in all."""
-        return map(self._painted, self._lips.motion.finish(frames))
-
-    def _painted(self, change: Floats) -> Image:
-        flow, mask, colour = self._face.moved(change)
+    def painted(
+        self, picture: Image, flow: FloatArray, mask: FloatArray, colour: FloatArray
+    ) -> Image:
+        """A copy of the picture with what `Mouth.driven` made in the crop."""
         left, top, right, bottom = self._box
-        frame = self._picture.copy()
+        frame = picture.copy()
         patch = frame[top:bottom, left:right]
         layers = np.concatenate([flow @ self._unit.T, mask[..., None]], axis=2)
         brought = self._brought(layers)
@@ -184,3 +200,22 @@ class GlanceFaceSession:
         size = (right - left, bottom - top)
         made = cv2.warpAffine(layers, self._back, size, flags=cv2.INTER_CUBIC, borderMode=border)
         return np.asarray(made, np.float32)
+
+
+class GlanceFaceSession:
+    """One face saying one speech, in its photo; see `lipglance.models.FaceSession`."""
+
+    def __init__(self, lips: GlanceSession, face: Face, picture: Image, matrix: Floats) -> None:
+        self._lips, self._face, self._picture = lips, face, picture
+        self._place = Place(picture, matrix, len(face.identity))
+
+    def feed(self, samples: FloatArray) -> Iterator[Image]:
+        """Take (n,) float32 samples in [-1, 1]; yield the frames now certain, each (H, W, 3)."""
+        return map(self._painted, self._lips.motion.feed(samples))
+
+    def finish(self, frames: int | None = None) -> Iterator[Image]:
+        """Yield the frames still missing, so that there are `frames` in all."""
+        return map(self._painted, self._lips.motion.finish(frames))
+
+    def _painted(self, change: Floats) -> Image:
+        return self._place.painted(self._picture, *self._face.moved(change))
