@@ -1,12 +1,13 @@
 """Dubbing with a model that paints lip crops: they are pasted into every frame of the clip.
 
-The lips are made from the frame whose mouth is closed best and then laid over each frame's own,
+The lips are made from the one frame that shows the mouth best and then laid over each frame's own,
 whatever it says. A model that can do better overrides `LipModel.start_clip` (`glance_dub`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -25,9 +26,13 @@ class PastingDub:
         self._clip = clip
         self._size = model.crop.size
         self._frames = clip.frames()
-        matrix, points = clip.matrices[clip.still], clip.points[clip.still]
-        identity = crop_image(clip.still_picture, matrix, self._size)
-        self._lips = model.start(identity, apply(matrix, points))
+        # One identity for the whole speech: of the longest shot.
+        lengths = [end - begin for begin, end in clip.shots]
+        longest = int(np.argmax(lengths))
+        at = clip.references[longest]
+        picture = next(islice(clip.reference_pictures(), longest, None))
+        identity = crop_image(picture, clip.matrices[at], self._size)
+        self._lips = model.start(identity, apply(clip.matrices[at], clip.points[at]))
 
     def feed(self, samples: NDArray[np.float32]) -> Iterator[Image]:
         """Take (n,) float32 samples in [-1, 1]; yield the frames now certain, each (H, W, 3)."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 _MOVED = len(LOWER_FACE)
+#: Light is counted from this many grey levels below black, so that noise in the dark counts little.
+BLACK = np.float32(16)
 
 
 class GlanceModel(LipModel):
@@ -192,6 +194,29 @@ class Place:
         brought = self._brought(layers)
         shown = self._brought(colour, cv2.BORDER_REPLICATE)
         patch[:] = compose(patch.copy(), brought[..., :2], brought[..., 2], shown)
+        return frame
+
+    def laid(self, picture: Image, crop: Image, light: FloatArray, mask: FloatArray) -> Image:
+        """A copy of the picture with a crop laid over it.
+
+        crop: (n S, n S, 3) uint8, finer than the place by a whole number. light: (S, S, 3) factors
+        on it. mask: (S, S) in [0, 1], where it is laid.
+        """
+        left, top, right, bottom = self._box
+        frame = picture.copy()
+        patch = frame[top:bottom, left:right]
+        finer = len(crop) // len(mask)
+        back = self._back.copy()
+        back[:, :2] /= finer
+        back[:, 2] -= back[:, :2] @ np.full(2, (finer - 1) / 2)
+        size = (right - left, bottom - top)
+        shown = cv2.warpAffine(
+            crop, back, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        ).astype(np.float32)
+        shown = (shown + BLACK) * self._brought(light, cv2.BORDER_REPLICATE) - BLACK
+        share = np.clip(self._brought(mask), 0, 1)[..., None]
+        base = patch.astype(np.float32)
+        patch[:] = np.clip(np.round(base + share * (shown - base)), 0, 255)
         return frame
 
     def _brought(self, layers: FloatArray, border: int = cv2.BORDER_CONSTANT) -> FloatArray:

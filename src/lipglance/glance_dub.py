@@ -3,30 +3,39 @@
 The mouth of a frame is head, person and what the clip's own speech does to it. The last must go: a
 frame's shape less the motion that the model sees in it is how this person's mouth rests, seen from
 where the camera stands. That rest changes only as the head turns, so it is smoothed widely over
-time; to it comes the motion that is heard. The frame's own points are taken as they are found (a
-little steadied), since they say where in this very frame lips are to be fetched.
+time; to it comes the motion that is heard.
+
+The lips themselves come from one frame of the shot that shows them well. Were they moved from the
+frame's own, teeth would come and go with the clip's own speech: sharp where it opened its mouth,
+painted where it closed it. Cheeks and chin are the frame's own, moved; the reference's lips, driven
+to the same points and brought to the frame's light, are laid over them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 
 from lipglance.crop import smoothed
 from lipglance.dubbing import faded
 from lipglance.face_points import LOWER_FACE, STABLE
 from lipglance.geometry import Floats, Image, apply, crop_image, invert
-from lipglance.glance import FloatArray, GlanceModel, Mouth, Place
-from lipglance.mouth_warp import WARP_POINTS
+from lipglance.glance import BLACK, FloatArray, GlanceModel, Mouth, Place
+from lipglance.mouth_warp import WARP_POINTS, compose, dense_flow, mouth_maps
 from lipglance.talking_clip import Clip
 
 _MOVED = len(LOWER_FACE)
 # Standard deviations in frames: of a mouth's own points, which must not lag behind its speech; of
 # the head under it; of how the mouth rests.
-OWN = 0.6
+OWN = 0.4
 HEAD = 2.0
-REST = 25.0
+REST = 50.0
+#: Largest enlargement of the reference's lips over the crop's resolution.
+FINEST = 8
+#: How far the skin around the lips goes with them, as a part of the crop's side.
+AROUND = 0.06
 
 
 class GlanceDub:
@@ -38,11 +47,16 @@ class GlanceDub:
         # From the template's own mouth: what is heard then is a motion, not a change.
         self._motion = model.motion.begin()
         count = len(clip)
+        self._shot = np.zeros(count, np.intp)
         self._own = np.full((count, len(WARP_POINTS), 2), np.nan, np.float32)
         self._rest = np.full((count, _MOVED, 2), np.nan, np.float32)
         self._head = np.full((count, 2, 3), np.nan)
-        for begin, end in clip.shots:
+        self._references: list[_Reference] = []
+        for number, (begin, end) in enumerate(clip.shots):
+            self._shot[begin:end] = number
             self._prepare(slice(begin, end))
+        for k, picture in zip(clip.references, clip.reference_pictures(), strict=True):
+            self._references.append(_Reference(model, picture, clip.matrices[k], self._own[k]))
 
     def _prepare(self, shot: slice) -> None:
         """Find where the mouth is and how it rests in the frames of a shot."""
@@ -74,10 +88,63 @@ class GlanceDub:
         wanted = own.copy()
         wanted[:_MOVED] = apply(self._head[k], self._rest[k] + motion)
         wanted = own + strength * (wanted - own)
-        mouth = Mouth(self._model, crop_image(picture, matrix, size), own)
-        flow, mask, colour = mouth.driven(wanted)
-        made = Place(picture, matrix, size).painted(picture, flow, mask, colour)
-        return faded(picture, made, strength)
+        place = Place(picture, matrix, size)
+        flow = dense_flow(own, wanted, size)
+        nothing = np.zeros((size, size), np.float32)
+        moved = place.painted(picture, flow, nothing, np.zeros((size, size, 3), np.float32))
+        lips = self._references[self._shot[k]].driven(wanted)
+        mask = lips_mask(wanted, size)
+        light = matched(crop_image(moved, matrix, size), lips, mask)
+        return faded(picture, place.laid(moved, lips, light, mask), strength)
+
+
+class _Reference:
+    """The lips of one frame, at the resolution they have there."""
+
+    def __init__(self, model: GlanceModel, picture: Image, matrix: Floats, own: Floats) -> None:
+        size = model.crop.size
+        finer = 1 / np.sqrt(np.linalg.det(matrix[:, :2]))
+        self._factor = int(np.clip(np.ceil(finer), 1, FINEST))
+        fine = matrix * self._factor
+        fine[:, 2] += (self._factor - 1) / 2
+        self._picture = crop_image(picture, fine, size * self._factor)
+        self._mouth = Mouth(model, crop_image(picture, matrix, size), own.astype(np.float64))
+
+    def driven(self, wanted: Floats) -> Image:
+        """The crop with its lips at points in crop px; some whole number of times the size."""
+        flow, mask, colour = self._mouth.driven(wanted)
+        moves = self._enlarged(flow) * np.float32(self._factor)
+        return compose(self._picture, moves, self._enlarged(mask), self._enlarged(colour))
+
+    def _enlarged(self, part: FloatArray) -> FloatArray:
+        side = (len(self._picture),) * 2
+        return np.asarray(cv2.resize(part, side, interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def lips_mask(points: Floats, size: int) -> FloatArray:
+    """Where a mouth's lips and a little skin around them are, (size, size) in [0, 1]."""
+    lips = mouth_maps(points, size)[1]
+    reach = 2 * round(AROUND * size) + 1
+    wide = cv2.dilate(lips, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    return np.asarray(cv2.GaussianBlur(wide, (0, 0), AROUND * size / 2), np.float32)
+
+
+def matched(skin: Image, lips: Image, mask: FloatArray) -> FloatArray:
+    """What brings the light on `lips` to that on `skin`, (S, S, 3) factors.
+
+    skin: (S, S, 3). lips: (n S, n S, 3). mask: (S, S) of `lips_mask`. Compared is only the skin
+    around the lips, where both show the same.
+    """
+    size = len(skin)
+    around = np.asarray(cv2.GaussianBlur(mask, (0, 0), AROUND * size), np.float32)
+    weight = (around * (1 - mask))[..., None]
+    small = cv2.resize(lips, (size, size), interpolation=cv2.INTER_AREA)
+    broad = [
+        cv2.GaussianBlur((picture.astype(np.float32) + BLACK) * weight, (0, 0), 0.12 * size)
+        for picture in (skin, small)
+    ]
+    gain = (broad[0] + np.float32(1e-3)) / (broad[1] + np.float32(1e-3))
+    return np.asarray(np.clip(gain, 0.5, 2.0), np.float32)
 
 
 def _smooth(tracks: Floats, sigma: float) -> Floats:

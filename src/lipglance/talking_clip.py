@@ -18,6 +18,7 @@ from lipglance.face import Landmarks
 from lipglance.face_points import (
     INNER_LIP_BOTTOM,
     INNER_LIP_TOP,
+    LIPS,
     MOUTH_LEFT,
     MOUTH_RIGHT,
     N_POINTS,
@@ -33,6 +34,8 @@ FADE = 4
 # From one frame to the next no face moves by more than this part of its size, or changes its size
 # by more than this factor (natural logarithm): it is a cut.
 _CUT = 0.25
+# Opening between the lips at which most teeth are seen, as a part of the mouth's width.
+_TEETH = 0.15
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ class Clip:
     points: the face's mesh in each frame, (N, 468, 2) float32 px, NaN where no usable face is.
     matrices: (N, 2, 3), picture px to crop px, steady over time, held where no face is.
     strength: (N,) how much of the new mouth is shown, 0 without a face to 1. shots: first frame and
-    the one after the last of each stretch that shows the face without a cut. still: the frame
-    whose mouth is closed best. still_picture: that frame, (H, W, 3) uint8 RGB. wanted: how many
-    frames the speech has; beyond N the clip is gone through back and forth.
+    the one after the last of each stretch that shows the face without a cut. references: of each
+    shot the frame that shows its mouth best. wanted: how many frames the speech has; beyond N the
+    clip is gone through back and forth.
     """
 
     path: str
@@ -56,8 +59,7 @@ class Clip:
     matrices: Floats
     strength: Floats
     shots: tuple[tuple[int, int], ...]
-    still: int
-    still_picture: Image
+    references: tuple[int, ...]
     wanted: int
 
     def __len__(self) -> int:
@@ -70,8 +72,16 @@ class Clip:
 
     def frames(self) -> Iterator[tuple[int, Image]]:
         """All frames that the speech needs, each (H, W, 3) uint8 RGB, and their numbers."""
-        source = (frame for frame, _ in read_frames(self.path, self.fps, self.max_side))
-        return looped(source, len(self), self.wanted)
+        return looped(self._read(), len(self), self.wanted)
+
+    def reference_pictures(self) -> Iterator[Image]:
+        """The frames that `references` names, each (H, W, 3) uint8 RGB."""
+        wanted = set(self.references)
+        frames = islice(self._read(), max(wanted) + 1)
+        return (frame for k, frame in enumerate(frames) if k in wanted)
+
+    def _read(self) -> Iterator[Image]:
+        return (frame for frame, _ in read_frames(self.path, self.fps, self.max_side))
 
     def describe(self) -> list[str]:
         """What will be done with the clip, a line each, for the user."""
@@ -110,27 +120,33 @@ def open_clip(
     first = portrait.frame
     nowhere = np.full((N_POINTS, 2), np.nan, np.float32)
     points = [nowhere] * first
-    still, smallest, still_picture = first, np.inf, portrait.picture
-    shown: list[Image] = []
-
-    def watched() -> Iterator[Image]:
-        for picture in chain([portrait.picture], (frame for frame, _ in frames)):
-            shown[:] = [picture]
-            yield picture
-
-    for marks in face_finder().track(watched(), portrait.box, alone=portrait.faces == 1):
-        if marks is None or not _usable(marks, shown[0]):
-            points.append(nowhere)
-            continue
-        lips = marks.points[[INNER_LIP_TOP, INNER_LIP_BOTTOM]]
-        opening = float(np.linalg.norm(lips[1] - lips[0])) / marks.mouth_width
-        if opening < smallest:
-            still, smallest, still_picture = len(points), opening, shown[0]
-        points.append(marks.points)
+    shape = portrait.picture.shape
+    following = chain([portrait.picture], (frame for frame, _ in frames))
+    for marks in face_finder().track(following, portrait.box, alone=portrait.faces == 1):
+        usable = marks is not None and _usable(marks, shape)
+        points.append(marks.points if usable and marks is not None else nowhere)
     # Here a usable face was seen, even if the tracker, which looks in its own way, did not.
     points[first] = np.asarray(portrait.points, np.float32)
-    return _steadied(
-        np.stack(points), crop, (name, fps, max_side, portrait), (still, still_picture), wanted
+    track = np.stack(points)
+    seen = np.isfinite(track[:, 0, 0])
+    missing = int((~seen).sum())
+    if missing:
+        log.warning("%d of %d frames show no usable face and stay as they are", missing, len(track))
+    shots = _shots(track, seen)
+    matrices = np.full((len(track), 2, 3), np.nan)
+    for begin, end in shots:
+        matrices[begin:end] = video_crops(track[begin:end], crop)
+    return Clip(
+        path=name,
+        fps=fps,
+        max_side=max_side,
+        portrait=portrait,
+        points=track,
+        matrices=_held(matrices, seen),
+        strength=_strength(seen),
+        shots=shots,
+        references=tuple(begin + _reference(track[begin:end]) for begin, end in shots),
+        wanted=wanted,
     )
 
 
@@ -143,34 +159,32 @@ def _counted(
             progress(count)
 
 
-def _usable(marks: Landmarks, picture: Image) -> bool:
+def _usable(marks: Landmarks, shape: tuple[int, ...]) -> bool:
     """Whether a face can be dubbed: large enough, seen from the front, its mouth in the picture."""
     try:
         check_usable(marks, "")
     except InputError:
         return False
     x, y = marks.points[[MOUTH_LEFT, MOUTH_RIGHT]].mean(axis=0)
-    return bool(0 <= x < picture.shape[1] and 0 <= y < picture.shape[0])
+    return bool(0 <= x < shape[1] and 0 <= y < shape[0])
 
 
-def _steadied(
-    points: NDArray[np.float32],
-    crop: CropConfig,
-    source: tuple[str, float, int, Portrait],
-    still: tuple[int, Image],
-    wanted: int,
-) -> Clip:
-    seen = np.isfinite(points[:, 0, 0])
-    missing = int((~seen).sum())
-    if missing:
-        log.warning(
-            "%d of %d frames show no usable face and stay as they are", missing, len(points)
-        )
-    shots = _shots(points, seen)
-    matrices = np.full((len(points), 2, 3), np.nan)
-    for begin, end in shots:
-        matrices[begin:end] = video_crops(points[begin:end], crop)
-    return Clip(*source, points, _held(matrices, seen), _strength(seen), shots, *still, wanted)
+def _reference(points: NDArray[np.float32]) -> int:
+    """Which frame of a shot shows its mouth best: a little open, so that teeth are seen, at rest.
+
+    points: (T, 468, 2) px.
+    """
+    lips = points[:, list(LIPS)].astype(np.float64)
+    width = np.linalg.norm(points[:, MOUTH_RIGHT] - points[:, MOUTH_LEFT], axis=1)
+    gap = points[:, INNER_LIP_BOTTOM] - points[:, INNER_LIP_TOP]
+    opening = np.linalg.norm(gap, axis=1) / width
+    # What moves is blurred.
+    speed = np.zeros(len(points))
+    steps = np.linalg.norm(np.diff(lips, axis=0), axis=2).mean(axis=1)
+    speed[1:] += steps
+    speed[:-1] += steps
+    wanted = min(_TEETH, float(np.percentile(opening, 90)))
+    return int(np.argmin(np.abs(opening - wanted) + speed / width))
 
 
 def _shots(points: NDArray[np.float32], seen: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
