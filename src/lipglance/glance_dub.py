@@ -27,10 +27,10 @@ from lipglance.mouth_warp import WARP_POINTS, compose, dense_flow, mouth_maps
 from lipglance.talking_clip import Clip
 
 _MOVED = len(LOWER_FACE)
-# Standard deviations in frames: of a mouth's own points, which must not lag behind its speech; of
-# the head under it; of how the mouth rests.
-OWN = 0.4
-HEAD = 2.0
+# Standard deviations in frames: of the head under the mouth, next to nothing, since a source of
+# another rate is resampled by dropping frames and its head then moves by jerks that must be
+# followed; of how the mouth rests.
+HEAD = 0.4
 REST = 50.0
 #: Largest enlargement of the reference's lips over the crop's resolution.
 FINEST = 8
@@ -62,7 +62,7 @@ class GlanceDub:
         """Find where the mouth is and how it rests in the frames of a shot."""
         basis = self._model.motion.basis
         inside = apply(self._clip.matrices[shot], self._clip.points[shot])
-        self._own[shot] = _smooth(inside[:, list(WARP_POINTS)], OWN)
+        self._own[shot] = inside[:, list(WARP_POINTS)]
         shape = basis.shapes(inside)
         spoken = basis.decode(np.stack([self._model.motion.code(one) for one in shape]))
         self._rest[shot] = _smooth(shape - spoken, REST)
