@@ -127,7 +127,9 @@ def test_the_new_mouth_comes_and_goes_with_the_face(talk):
     # Nothing fades where the clip begins and ends.
     assert clip.strength[0] == clip.strength[-1] == 1
     assert np.isfinite(clip.matrices).all()
-    assert all(begin <= at < end for at, (begin, end) in zip(clip.references, clip.shots))
+    assert all(
+        begin <= at < end for at, (begin, end) in zip(clip.references, clip.shots, strict=True)
+    )
 
 
 def test_the_lip_view_is_the_steady_crop_of_the_dubbed_frames(model, talk):

@@ -9,6 +9,7 @@ own pixels, so that skin keeps its grain.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from lipglance.mouth_warp import (
     mouth_maps,
     net_inputs,
     net_outputs,
+    warped,
 )
 from lipglance.runtime import Network, open_network
 
@@ -160,6 +162,18 @@ class GlanceSession:
         return np.stack(made) if made else np.zeros((0, *identity.shape), np.uint8)
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a crop, finer than the crop.
+
+    picture: (h, w, 3) uint8. box: left, top, right, bottom in crop px. factor: how much finer.
+    """
+
+    picture: Image
+    box: tuple[int, int, int, int]
+    factor: int
+
+
 class Place:
     """Where a crop lies in a picture, and how what is made in it is brought there.
 
@@ -196,28 +210,44 @@ class Place:
         patch[:] = compose(patch.copy(), brought[..., :2], brought[..., 2], shown)
         return frame
 
-    def laid(self, picture: Image, crop: Image, light: FloatArray, mask: FloatArray) -> Image:
-        """A copy of the picture with a crop laid over it.
-
-        crop: (n S, n S, 3) uint8, finer than the place by a whole number. light: (S, S, 3) factors
-        on it. mask: (S, S) in [0, 1], where it is laid.
-        """
+    def moved(self, picture: Image, flow: FloatArray) -> Image:
+        """A copy of the picture moved by a flow, (S, S, 2) crop px."""
         left, top, right, bottom = self._box
         frame = picture.copy()
         patch = frame[top:bottom, left:right]
-        finer = len(crop) // len(mask)
+        patch[:] = warped(patch.copy(), self._brought(flow @ self._unit.T), fine=True)
+        return frame
+
+    def lay(self, picture: Image, part: Part, light: FloatArray, mask: FloatArray) -> None:
+        """Lay a part of the crop over the picture, which is changed.
+
+        light: (S, S, 3) factors on it. mask: (S, S) in [0, 1], where it is laid, 0 outside of it.
+        """
+        left, top, right, bottom = self._box
+        x0, y0, x1, y1 = part.box
+        corners = apply(self._back, [[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+        low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, [right - left, bottom - top])
+        high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, low, [right - left, bottom - top])
+        if (low == high).any():
+            return
+        size = (int(high[0] - low[0]), int(high[1] - low[1]))
         back = self._back.copy()
-        back[:, :2] /= finer
-        back[:, 2] -= back[:, :2] @ np.full(2, (finer - 1) / 2)
-        size = (right - left, bottom - top)
-        shown = cv2.warpAffine(
-            crop, back, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        ).astype(np.float32)
-        shown = (shown + BLACK) * self._brought(light, cv2.BORDER_REPLICATE) - BLACK
-        share = np.clip(self._brought(mask), 0, 1)[..., None]
+        back[:, 2] -= low
+
+        def brought(layers: FloatArray | Image, way: Floats, how: int) -> FloatArray:
+            made = cv2.warpAffine(layers, way, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+            return np.asarray(made, np.float32)
+
+        fine = back.copy()
+        fine[:, :2] /= part.factor
+        # Its pixel 0 lies at the box' corner and (1 / factor - 1) / 2 of the crop's px before it.
+        fine[:, 2] += back[:, :2] @ (np.array([x0, y0]) + (1 / part.factor - 1) / 2)
+        shown = brought(part.picture, fine, cv2.INTER_CUBIC)
+        shown = (shown + BLACK) * brought(light, back, cv2.INTER_LINEAR) - BLACK
+        share = brought(mask, back, cv2.INTER_LINEAR)[..., None]
+        patch = picture[top + low[1] : top + high[1], left + low[0] : left + high[0]]
         base = patch.astype(np.float32)
         patch[:] = np.clip(np.round(base + share * (shown - base)), 0, 255)
-        return frame
 
     def _brought(self, layers: FloatArray, border: int = cv2.BORDER_CONSTANT) -> FloatArray:
         """Bring (S, S, C) from the crop to the box in the picture, (h, w, C)."""

@@ -22,8 +22,8 @@ from lipglance.crop import smoothed
 from lipglance.dubbing import faded
 from lipglance.face_points import LOWER_FACE, STABLE
 from lipglance.geometry import Floats, Image, apply, crop_image, invert
-from lipglance.glance import BLACK, FloatArray, GlanceModel, Mouth, Place
-from lipglance.mouth_warp import WARP_POINTS, compose, dense_flow, mouth_maps
+from lipglance.glance import BLACK, FloatArray, GlanceModel, Mouth, Part, Place
+from lipglance.mouth_warp import WARP_POINTS, dense_flow, mouth_maps
 from lipglance.talking_clip import Clip
 
 _MOVED = len(LOWER_FACE)
@@ -90,12 +90,12 @@ class GlanceDub:
         wanted = own + strength * (wanted - own)
         place = Place(picture, matrix, size)
         flow = dense_flow(own, wanted, size)
-        nothing = np.zeros((size, size), np.float32)
-        moved = place.painted(picture, flow, nothing, np.zeros((size, size, 3), np.float32))
-        lips = self._references[self._shot[k]].driven(wanted)
+        made = place.moved(picture, flow)
         mask = lips_mask(wanted, size)
-        light = matched(crop_image(moved, matrix, size), lips, mask)
-        return faded(picture, place.laid(moved, lips, light, mask), strength)
+        lips = self._references[self._shot[k]].driven(wanted, mask)
+        light = matched(crop_image(made, matrix, size), lips, mask)
+        place.lay(made, lips, light, mask)
+        return faded(picture, made, strength)
 
 
 class _Reference:
@@ -110,15 +110,27 @@ class _Reference:
         self._picture = crop_image(picture, fine, size * self._factor)
         self._mouth = Mouth(model, crop_image(picture, matrix, size), own.astype(np.float64))
 
-    def driven(self, wanted: Floats) -> Image:
-        """The crop with its lips at points in crop px; some whole number of times the size."""
-        flow, mask, colour = self._mouth.driven(wanted)
-        moves = self._enlarged(flow) * np.float32(self._factor)
-        return compose(self._picture, moves, self._enlarged(mask), self._enlarged(colour))
+    def driven(self, wanted: Floats, mask: FloatArray) -> Part:
+        """The part of the crop that a mask covers, with its lips at points in crop px."""
+        flow, painted, colour = self._mouth.driven(wanted)
+        factor = self._factor
+        shown = np.argwhere(mask > 0)
+        (y0, x0), (y1, x1) = shown.min(0), shown.max(0) + 1
+        size = (int(x1 - x0) * factor, int(y1 - y0) * factor)
 
-    def _enlarged(self, part: FloatArray) -> FloatArray:
-        side = (len(self._picture),) * 2
-        return np.asarray(cv2.resize(part, side, interpolation=cv2.INTER_CUBIC), np.float32)
+        def enlarged(part: FloatArray) -> FloatArray:
+            cut = np.ascontiguousarray(part[y0:y1, x0:x1])
+            return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_CUBIC), np.float32)
+
+        way = enlarged(flow) * np.float32(factor)
+        x = way[..., 0] + np.arange(x0 * factor, x1 * factor, dtype=np.float32)
+        y = way[..., 1] + np.arange(y0 * factor, y1 * factor, dtype=np.float32)[:, None]
+        moved = cv2.remap(
+            self._picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        ).astype(np.float32)
+        moved += enlarged(painted)[..., None] * (enlarged(colour) - moved)
+        picture = np.asarray(np.clip(np.round(moved), 0, 255), np.uint8)
+        return Part(picture, (int(x0), int(y0), int(x1), int(y1)), factor)
 
 
 def lips_mask(points: Floats, size: int) -> FloatArray:
@@ -129,22 +141,22 @@ def lips_mask(points: Floats, size: int) -> FloatArray:
     return np.asarray(cv2.GaussianBlur(wide, (0, 0), AROUND * size / 2), np.float32)
 
 
-def matched(skin: Image, lips: Image, mask: FloatArray) -> FloatArray:
+def matched(skin: Image, lips: Part, mask: FloatArray) -> FloatArray:
     """What brings the light on `lips` to that on `skin`, (S, S, 3) factors.
 
-    skin: (S, S, 3). lips: (n S, n S, 3). mask: (S, S) of `lips_mask`. Compared is only the skin
-    around the lips, where both show the same.
+    skin: the crop, (S, S, 3) uint8. mask: (S, S) of `lips_mask`, 0 outside of the part. Compared is
+    only the skin around the lips, where both show the same.
     """
-    size = len(skin)
-    around = np.asarray(cv2.GaussianBlur(mask, (0, 0), AROUND * size), np.float32)
-    weight = (around * (1 - mask))[..., None]
-    small = cv2.resize(lips, (size, size), interpolation=cv2.INTER_AREA)
-    broad = [
-        cv2.GaussianBlur((picture.astype(np.float32) + BLACK) * weight, (0, 0), 0.12 * size)
-        for picture in (skin, small)
-    ]
-    gain = (broad[0] + np.float32(1e-3)) / (broad[1] + np.float32(1e-3))
-    return np.asarray(np.clip(gain, 0.5, 2.0), np.float32)
+    x0, y0, x1, y1 = lips.box
+    inside = mask[y0:y1, x0:x1]
+    weight = (inside * (1 - inside))[..., None]
+    small = cv2.resize(lips.picture, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    broad = []
+    for picture in (skin[y0:y1, x0:x1], small):
+        shown = np.zeros((*mask.shape, 3), np.float32)
+        shown[y0:y1, x0:x1] = (picture.astype(np.float32) + BLACK) * weight
+        broad.append(cv2.GaussianBlur(shown, (0, 0), 0.12 * len(mask)) + np.float32(1e-3))
+    return np.asarray(np.clip(broad[0] / broad[1], 0.5, 2.0), np.float32)
 
 
 def _smooth(tracks: Floats, sigma: float) -> Floats:

@@ -34,6 +34,8 @@ FADE = 4
 # From one frame to the next no face moves by more than this part of its size, or changes its size
 # by more than this factor (natural logarithm): it is a cut.
 _CUT = 0.25
+# Frames that are steadied at once, and how many more are looked at on either side.
+_PIECE, _CONTEXT = 1500, 100
 # Opening between the lips at which most teeth are seen, as a part of the mouth's width.
 _TEETH = 0.15
 
@@ -135,7 +137,12 @@ def open_clip(
     shots = _shots(track, seen)
     matrices = np.full((len(track), 2, 3), np.nan)
     for begin, end in shots:
-        matrices[begin:end] = video_crops(track[begin:end], crop)
+        for first in range(begin, end, _PIECE):
+            # In pieces, because steadying ten minutes at once takes half a GiB.
+            low, high = max(first - _CONTEXT, begin), min(first + _PIECE + _CONTEXT, end)
+            last = min(first + _PIECE, end)
+            steadied = video_crops(track[low:high], crop)
+            matrices[first:last] = steadied[first - low : last - low]
     return Clip(
         path=name,
         fps=fps,
