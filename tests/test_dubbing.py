@@ -82,7 +82,8 @@ def test_what_does_not_fit_into_memory_goes_back_and_forth_all_the_same(monkeypa
         assert np.abs(picture.astype(int) - pictures[k]).mean() < 3
     assert spooled == expected
     assert most <= 12
-    assert len(stores[0]._written) == 13
+    assert len(stores[0]._written) == 14
+    assert not stores[0]._kept
     assert not stores[0]._folder.exists()
 
 

@@ -66,10 +66,15 @@ def looped(frames: Iterator[Image], count: int, wanted: int) -> Iterator[tuple[i
         return
     with TemporaryDirectory(prefix="lipglance-") as folder:
         store = _Store(Path(folder))
-        for number, frame in enumerate(islice(frames, count)):
+        given = 0
+        for frame in islice(frames, count):
             store.add(frame)
-            yield number, frame
-        for number in islice(back_and_forth(count), count, wanted):
+            # What is written comes back a grey level darker: it is shown so from the first time.
+            for number in range(given, store.written):
+                yield number, store.get(number)
+            given = store.written
+        store.finish()
+        for number in islice(back_and_forth(count), given, wanted):
             yield number, store.get(number)
 
 
@@ -92,10 +97,20 @@ class _Store:
             self._write(self._kept[: self._each])
             del self._kept[: self._each]
 
+    @property
+    def written(self) -> int:
+        """How many frames are out of memory for good."""
+        return self._each * len(self._written)
+
+    def finish(self) -> None:
+        """Say that there are no more: once some frames are written, all are."""
+        if self._each and self._kept:
+            self._write(self._kept)
+            self._kept = []
+
     def get(self, number: int) -> Image:
-        first = len(self._written) * self._each
-        if number >= first:
-            return self._kept[number - first]
+        if not self._each:
+            return self._kept[number]
         piece, at = divmod(number, self._each)
         if self._piece[0] != piece:
             # Let go of the one before the next is read.
