@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,12 +15,17 @@ from lipglance.cli import main  # noqa: E402
 from lipglance.crop import picture_crop  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model  # noqa: E402
+from lipglance.face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, LOWER_FACE  # noqa: E402
 from lipglance.geometry import apply, crop_image, invert  # noqa: E402
+from lipglance.glance_dub import GlanceDub, matched  # noqa: E402
 from lipglance.models import load_model  # noqa: E402
 from lipglance.motion import UNHEARD  # noqa: E402
+from lipglance.placing import Part, Place  # noqa: E402
 from lipglance.portrait import open_portrait  # noqa: E402
+from lipglance.talking_clip import open_clip  # noqa: E402
 from lipglance.trainer import train  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
+from talking import write_talking  # noqa: E402
 from test_motion_learner import CPU  # noqa: E402
 from test_motion_learner import tiny as tiny_motion  # noqa: E402
 from test_renderer_learner import SIZE, face_shards  # noqa: E402
@@ -145,6 +151,70 @@ def test_a_mouth_without_points_is_taken_where_the_crop_would_put_it(model, phot
     picture, matrix, _ = photo
     frames = model.start(crop_image(picture, matrix, SIZE)).finish(3)
     assert frames.shape == (3, SIZE, SIZE, 3)
+
+
+def test_a_clip_keeps_its_motion_and_gets_another_mouth(model, tmp_path):
+    path = write_talking(tmp_path / "talk.mp4", 20 / 25, faceless=range(6, 9))
+    clip = open_clip(path, model.crop, 30)
+    session = model.start_clip(clip)
+    frames = [*session.feed(speech(1.2)), *session.finish()]
+    assert len(frames) == 30
+    changed = 0
+    for frame, (k, own) in zip(frames, clip.frames(), strict=True):
+        if 6 <= k < 9:
+            assert np.array_equal(frame, own)
+            continue
+        y, x = np.mgrid[0 : frame.shape[0], 0 : frame.shape[1]]
+        inside = apply(clip.matrices[k], np.stack([x, y], -1))
+        middle = (SIZE - 1) / 2
+        away = (np.abs(inside - middle) > SIZE / 2 + 2).any(axis=-1)
+        assert away.mean() > 0.4
+        assert np.array_equal(frame[away], own[away])
+        changed += (frame != own).any()
+    assert changed > 20
+    # However the speech is cut, the frames are the same.
+    session = model.start_clip(clip)
+    parts = [f for piece in np.array_split(speech(1.2), 7) for f in session.feed(piece)]
+    assert np.array_equal([*parts, *session.finish()], frames)
+
+
+def test_the_clip_s_own_speech_is_taken_away(model, tmp_path):
+    """Whatever the mouths of a clip say, the points wanted of them are one mouth's."""
+    clip = open_clip(write_talking(tmp_path / "talk.mp4", 2.0), model.crop, 50)
+    dub = GlanceDub(model, clip)
+    basis = model.motion.basis
+    own = basis.shapes(apply(clip.matrices, clip.points))
+    gap = LOWER_FACE.index(INNER_LIP_BOTTOM), LOWER_FACE.index(INNER_LIP_TOP)
+    spoken = np.ptp(own[:, gap[0], 1] - own[:, gap[1], 1])
+    left = np.ptp(dub._rest[:, gap[0], 1] - dub._rest[:, gap[1], 1])
+    assert spoken > 0.01
+    assert left < 0.15 * spoken
+
+
+def test_lips_are_brought_to_the_frame_s_light():
+    rng = np.random.default_rng(0)
+    skin = rng.integers(90, 110, (48, 48, 3)).astype(np.uint8)
+    darker = np.repeat(np.repeat((skin * 0.8).astype(np.uint8), 2, 0), 2, 1)
+    mask = np.zeros((48, 48), np.float32)
+    mask[16:32, 12:36] = 1
+    mask = cv2.GaussianBlur(mask, (0, 0), 2)
+    y, x = np.nonzero(mask)
+    box = x.min(), y.min(), x.max() + 1, y.max() + 1
+    lips = Part(darker[2 * box[1] : 2 * box[3], 2 * box[0] : 2 * box[2]], box, 2)
+    light = matched(skin, lips, mask)
+    assert light[24, 24] == pytest.approx((100 + 16) / (80 + 16), abs=0.02)
+    # Laid over what they were cut from, they are in place and seen no more.
+    picture = np.zeros((60, 60, 3), np.uint8)
+    picture[6:54, 6:54] = cv2.GaussianBlur(skin, (0, 0), 2)
+    fine = cv2.resize(picture[6:54, 6:54], (96, 96), interpolation=cv2.INTER_LINEAR)
+    lips = Part(fine[2 * box[1] : 2 * box[3], 2 * box[0] : 2 * box[2]], box, 2)
+    place = Place(picture, np.array([[1.0, 0, -6], [0, 1, -6]]), 48)
+    laid = picture.copy()
+    place.lay(laid, lips, np.ones((48, 48, 3), np.float32), mask)
+    assert np.abs(laid.astype(int) - picture).max() <= 2
+    place.lay(laid, lips, np.full((48, 48, 3), 0.5, np.float32), mask)
+    assert np.abs((picture[30, 30] + 16.0) * 0.5 - 16 - laid[30, 30]).max() <= 2
+    assert np.array_equal(laid[:12], picture[:12])
 
 
 def test_wrong_crop_and_missing_parts_are_one_clear_line(model, tmp_path):

@@ -38,6 +38,10 @@ def generate_command(
     ] = DEFAULT_MODEL,
     face_number: FaceNumberOption = None,
     max_side: MaxSideOption = 1920,
+    still: Annotated[
+        bool,
+        typer.Option("--still", help="Of a video take one frame, the first that is usable."),
+    ] = False,
     threads: ThreadsOption = None,
     force: ForceOption = False,
     quiet: QuietOption = False,
@@ -45,8 +49,9 @@ def generate_command(
 ) -> None:
     """Make a face say a speech.
 
-    Writes 25 frames a second and the speech, as long as the speech is. With --view lips a picture
-    of a mouth alone will do.
+    Writes 25 frames a second and the speech, as long as the speech is. A video keeps its own motion
+    and is played back and forth where the speech is longer; its frames without a face stay as they
+    are. With --view lips a picture of a mouth alone will do.
     """
     begin = perf_counter()
     check_target(output, force)
@@ -54,15 +59,18 @@ def generate_command(
     with Report(quiet=quiet, as_json=as_json) as report:
         speaker = load_model(model, threads=threads)
         loaded = perf_counter()
-        video = generate(
-            speaker,
-            face,
-            speech,
-            view=view,
-            face_index=face_index(face_number),
-            max_side=max_side,
-        )
-        for line in video.portrait.describe():
+        with report.progress("looking for the face", None) as progress:
+            video = generate(
+                speaker,
+                face,
+                speech,
+                view=view,
+                face_index=face_index(face_number),
+                max_side=max_side,
+                still=still,
+                progress=progress,
+            )
+        for line in video.describe():
             report.note(line)
         found = perf_counter()
         with report.progress("frames", video.expected_frames) as progress:
@@ -83,7 +91,10 @@ def generate_command(
 
 
 def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
-    portrait = video.portrait
+    portrait, clip = video.portrait, video.clip
+    dubbed = None
+    if clip is not None:
+        dubbed = {"frames": len(clip), "without_face": clip.without_face}
     face = None
     if portrait.face is not None and portrait.box is not None:
         face = {
@@ -103,5 +114,6 @@ def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
         "height": video.height,
         "face": face,
         "video_frame": portrait.frame,
+        "dubbed": dubbed,
         "scale": portrait.scale,
     }

@@ -130,7 +130,7 @@ def video_crops(points: ArrayLike, config: CropConfig) -> Floats:
     frames = np.arange(len(p))
     tracks = np.column_stack([centre, fixed.size[seen] + scale, fixed.angle[seen] + turn])
     full = np.column_stack([np.interp(frames, seen, v) for v in _without_outliers(tracks).T])
-    full = _gaussian(full, config.smooth)
+    full = smoothed(full, config.smooth)
     return _matrices(_Boxes(full[:, :2], full[:, 2], full[:, 3]), config)
 
 
@@ -201,7 +201,7 @@ def _without_outliers(tracks: Floats) -> Floats:
     return np.where(wild, middle, tracks)
 
 
-def _gaussian(tracks: Floats, sigma: float) -> Floats:
+def smoothed(tracks: Floats, sigma: float) -> Floats:
     """Smooth tracks (T, k) along time by straight lines fitted with Gaussian weights.
 
     Away from the ends this is the Gaussian mean. At the ends, where a mean over the frames there

@@ -198,15 +198,24 @@ class FaceFinder:
         second = self._fit(image, _mesh_roi(first.points))
         return second if second.score >= min(first.score, MIN_PRESENCE) else first
 
-    def track(self, frames: Iterable[Image]) -> Iterator[Landmarks | None]:
+    def track(
+        self,
+        frames: Iterable[Image],
+        near: tuple[float, float, float, float] | None = None,
+        *,
+        alone: bool = True,
+    ) -> Iterator[Landmarks | None]:
         """Landmarks of one face through `frames`, each (H, W, 3) uint8 RGB; None where it is lost.
 
-        Starts with the largest face. Each frame's region comes from the mesh of the frame before;
-        when the mesh loses the face it is detected anew, and of several faces the one that
-        overlaps the last known place most, or else the nearest, goes on. Frames may change in size.
+        Starts with the largest face, or with the one nearest to the box `near`. Each frame's region
+        comes from the mesh of the frame before; when the mesh loses the face it is detected anew,
+        and of several faces the one that overlaps the last known place most, or else the nearest,
+        goes on; not `alone`, one that is more than its size away is somebody else. Frames may
+        change in size.
         Raises InputError on a frame of the wrong kind, never for want of a face.
         """
         last: Landmarks | None = None
+        place = near
         lost = 0
         for frame in frames:
             check_image(frame)
@@ -215,20 +224,29 @@ class FaceFinder:
                 found = self._fit(frame, _mesh_roi(last.points))
             if found is None or found.score < MIN_PRESENCE:
                 thorough = lost == 0 or (lost >= _FIRST_FULL_SEARCH and lost & (lost - 1) == 0)
-                found = self._find_again(frame, last, thorough)
+                found = self._find_again(frame, place, thorough, alone)
             lost = 0 if found is not None else lost + 1
             last = found or last
+            place = place if found is None else found.face
             yield found
 
-    def _find_again(self, frame: Image, last: Landmarks | None, thorough: bool) -> Landmarks | None:
+    def _find_again(
+        self,
+        frame: Image,
+        place: tuple[float, float, float, float] | None,
+        thorough: bool,
+        alone: bool,
+    ) -> Landmarks | None:
         faces = self.detect(frame, thorough=thorough)
         if not faces:
             return None
-        if last is None:
+        if place is None:
             face = max(faces, key=lambda f: f.size)
         else:
-            place = last.face
             face = max(faces, key=lambda f: _nearness(f.box, place))
+            # Minus twice the distance of the centres.
+            if not alone and _nearness(face.box, place) < -2 * face.size:
+                return None
         found = self.landmarks(frame, face)
         return found if found.score >= MIN_PRESENCE else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,13 +11,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lipglance.geometry import Image
-from lipglance.media import PathLike, Speech, as_speech, audio_info, hear, iter_audio
-from lipglance.models import LipModel
+from lipglance.clip_frames import back_and_forth
+from lipglance.geometry import Image, crop_image
+from lipglance.media import PathLike, Speech, as_speech, audio_info, hear, is_video, iter_audio
+from lipglance.models import FaceSession, LipModel, LipSession
 from lipglance.portrait import FaceInput, Portrait, open_portrait
 from lipglance.sound_intake import Intake
 from lipglance.sound_track import TRACK_RATE
 from lipglance.stream import start_session
+from lipglance.talking_clip import Clip, open_clip
 from lipglance.writer import VideoWriter
 
 log = logging.getLogger("lipglance")
@@ -32,21 +35,45 @@ def generate(
     view: str = "face",
     face_index: int | None = None,
     max_side: int = 1920,
+    still: bool = False,
+    progress: Progress | None = None,
 ) -> Video:
     """Make a face say a speech.
 
-    face: path of a photo or video, or an array (H, W, 3) uint8 RGB. speech: path of a sound or
-    video, or ``(samples, rate)`` with samples (n,) or (channels, n), float in [-1, 1] or integer.
-    view: "face" gives the whole picture, "lips" the lip crop at the model's size. face_index: 0 is
-    the leftmost face; None takes the largest. max_side: px to which a larger picture is scaled.
+    face: path of a photo or video, or an array (H, W, 3) uint8 RGB. A video is dubbed: its own
+    mouth is re-voiced frame by frame, see `lipglance.talking_clip.open_clip`. speech: path of a
+    sound or video, or ``(samples, rate)`` with samples (n,) or (channels, n), float in [-1, 1] or
+    integer. view: "face" gives the whole picture, "lips" the lip crop at the model's size.
+    face_index: 0 is the leftmost face; None takes the largest. max_side: px to which a larger
+    picture is scaled. still: of a video take the first usable frame as if it were a photo.
+    progress: is told, while a video is looked through, how many of its frames are done.
     Both inputs are checked here (InputError, see `lipglance.portrait.open_portrait`); the frames
     are made when they are asked for.
     """
     source = as_speech(speech)
+    audio = model.audio
     once = Once()
+    clip: Clip | None = None
+    moving = not still and isinstance(face, str | os.PathLike) and is_video(face)
     with once.said():
         # Speech that is too short is found out only by reading it.
-        next(iter_audio(source, model.audio.sample_rate), None)
+        next(iter_audio(source, audio.sample_rate), None)
+        if moving and isinstance(face, str | os.PathLike):
+            intake = Intake(audio.sample_rate)
+            for _ in hear(source, intake):
+                pass
+            clip = open_clip(
+                face,
+                model.crop,
+                intake.video_frames(audio.video_fps),
+                fps=audio.video_fps,
+                view=view,
+                face_index=face_index,
+                max_side=max_side,
+                progress=progress,
+            )
+    if clip is not None:
+        return Video(model, clip.portrait, source, view, once, clip)
     portrait = open_portrait(face, model.crop, view=view, face_index=face_index, max_side=max_side)
     return Video(model, portrait, source, view, once)
 
@@ -54,7 +81,8 @@ def generate(
 class Video:
     """A talking face. Its frames are made anew each time they are gone through, in constant memory.
 
-    model, portrait, speech, view: what it is made of. fps: frames a second. width, height: px.
+    model, portrait, speech, view: what it is made of. clip: what is dubbed, None for one picture.
+    fps: frames a second. width, height: px.
     """
 
     def __init__(
@@ -64,15 +92,21 @@ class Video:
         speech: Speech,
         view: str,
         once: Once | None = None,
+        clip: Clip | None = None,
     ) -> None:
         self.model = model
         self.portrait = portrait
         self.speech = speech
         self.view = view
+        self.clip = clip
         self.fps = model.audio.video_fps
         size = model.crop.size
         self.height, self.width = portrait.picture.shape[:2] if view == "face" else (size, size)
         self._once = once or Once()
+
+    def describe(self) -> list[str]:
+        """What was chosen and changed, a line each, for the user."""
+        return (self.clip or self.portrait).describe()
 
     def __iter__(self) -> Iterator[Image]:
         """Go through the frames, each (height, width, 3) uint8 RGB; round(duration * fps) in all.
@@ -81,8 +115,17 @@ class Video:
         """
         if "frames" in self.__dict__:
             yield from self.frames
-            return
-        session = start_session(self.model, self.portrait, self.view)
+        elif self.clip is None:
+            yield from self._said(start_session(self.model, self.portrait, self.view))
+        elif self.view == "face":
+            yield from self._said(self.model.start_clip(self.clip))
+        else:
+            size = self.model.crop.size
+            made = self._said(self.model.start_clip(self.clip))
+            for k, frame in zip(back_and_forth(len(self.clip)), made, strict=False):
+                yield crop_image(frame, self.clip.matrices[k], size)
+
+    def _said(self, session: LipSession | FaceSession) -> Iterator[Image]:
         intake = Intake(self.model.audio.sample_rate)
         for piece in hear(self.speech, intake):
             yield from session.feed(piece[0])
@@ -97,6 +140,8 @@ class Video:
     @cached_property
     def expected_frames(self) -> int | None:
         """About how many frames there will be, by what the speech's file says of its length."""
+        if self.clip is not None:
+            return self.clip.wanted
         duration = audio_info(self.speech).duration
         return None if duration is None else max(1, round(duration * self.fps))
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +19,8 @@ from lipglance.compositing import colourfulness, faded
 from lipglance.crop import picture_crop
 from lipglance.errors import InputError
 from lipglance.face_points import LOWER_FACE
-from lipglance.geometry import Floats, Image, apply, check_image, crop_image, invert
-from lipglance.models import LipModel, ModelInfo
+from lipglance.geometry import Floats, Image, apply, check_image, crop_image
+from lipglance.models import FaceSession, LipModel, ModelInfo
 from lipglance.motion import Motion, Mover, MoverSession
 from lipglance.mouth_warp import (
     WARP_POINTS,
@@ -30,12 +30,15 @@ from lipglance.mouth_warp import (
     net_inputs,
     net_outputs,
 )
+from lipglance.placing import Place
 from lipglance.runtime import Network, open_network
+
+if TYPE_CHECKING:
+    from lipglance.talking_clip import Clip
 
 FloatArray = NDArray[np.float32]
 
 _MOVED = len(LOWER_FACE)
-_FINER = 4
 
 
 class GlanceModel(LipModel):
@@ -79,6 +82,12 @@ class GlanceModel(LipModel):
         face = Face(self, identity, self._known(inside))
         return GlanceFaceSession(GlanceSession(self, face), face, picture, matrix)
 
+    def start_clip(self, clip: Clip) -> FaceSession:
+        """Begin to dub a clip; see `LipModel.start_clip`."""
+        from lipglance.glance_dub import GlanceDub
+
+        return GlanceDub(self, clip)
+
     def _known(self, points: Floats | None) -> Floats:
         if points is not None:
             return np.asarray(points, np.float64)
@@ -86,39 +95,50 @@ class GlanceModel(LipModel):
         return apply(picture_crop(template, self.crop), template)
 
 
-class Face:
+class Mouth:
+    """The mouth of one crop, and what makes it another one. Holds no state.
+
+    identity: (S, S, 3) uint8 RGB. own: (len(WARP_POINTS), 2) crop px, where its points are.
+    """
+
+    def __init__(self, model: GlanceModel, identity: Image, own: Floats) -> None:
+        self.identity = identity
+        self.own = own
+        self._renderer = model.renderer
+        self._maps = mouth_maps(own, len(identity))
+        # The network has learnt from colour films: it paints yellow teeth into a grey photo.
+        self._tint = colourfulness(identity)
+
+    def driven(self, wanted: Floats) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What brings the points to where they are wanted, (len(WARP_POINTS), 2) crop px.
+
+        Returns:
+            Flow (S, S, 2) crop px, mask (S, S) in [0, 1], colour (S, S, 3) in 0..255.
+        """
+        size = len(self.identity)
+        flow = dense_flow(self.own, wanted, size)
+        seen = net_inputs(self.identity, flow, self._maps, mouth_maps(wanted, size))
+        total, mask, colour = net_outputs(self._renderer({"seen": seen[None]})[0], flow)
+        return total, mask, colour if self._tint == 1 else faded(colour, self._tint)
+
+
+class Face(Mouth):
     """One person's crop and points, and what a movement makes of them. Holds no state.
 
     identity: (S, S, 3) uint8 RGB. points: (468, 2) crop px.
     """
 
     def __init__(self, model: GlanceModel, identity: Image, points: Floats) -> None:
-        self.identity = identity
+        super().__init__(model, identity, points[list(WARP_POINTS)])
         self.points = points
-        self._renderer = model.renderer
-        # The network has learnt from colour films: it paints yellow teeth into a grey photo.
-        self._tint = colourfulness(identity)
-        self._warp = points[list(WARP_POINTS)]
-        self._maps = mouth_maps(self._warp, len(identity))
         # A movement in the template's unit, upright, to crop px.
         self._unit = np.linalg.inv(model.motion.basis.to_template(points)[:, :2])
 
     def moved(self, change: Floats) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """What makes the picture's mouth another one.
-
-        Args:
-            change: (P, 2) displacement of the lower face's points, in the basis' unit.
-
-        Returns:
-            Flow (S, S, 2) crop px, mask (S, S) in [0, 1], colour (S, S, 3) in 0..255.
-        """
-        driven = self._warp.copy()
-        driven[:_MOVED] += change @ self._unit.T
-        size = len(self.identity)
-        flow = dense_flow(self._warp, driven, size)
-        seen = net_inputs(self.identity, flow, self._maps, mouth_maps(driven, size))
-        total, mask, colour = net_outputs(self._renderer({"seen": seen[None]})[0], flow)
-        return total, mask, colour if self._tint == 1 else faded(colour, self._tint)
+        """As `driven`, for a displacement (P, 2) of the lower face's points in the basis' unit."""
+        wanted = self.own.copy()
+        wanted[:_MOVED] += change @ self._unit.T
+        return self.driven(wanted)
 
 
 class GlanceSession:
@@ -147,24 +167,7 @@ class GlanceFaceSession:
 
     def __init__(self, lips: GlanceSession, face: Face, picture: Image, matrix: Floats) -> None:
         self._lips, self._face, self._picture = lips, face, picture
-        size = len(face.identity)
-        back = invert(matrix)
-        edge = size - 0.5
-        corners = apply(back, [[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
-        height, width = picture.shape[:2]
-        low = np.clip(np.floor(corners.min(0)).astype(int), 0, [width, height])
-        high = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, [width, height])
-        if (low >= high).any():
-            raise InputError(
-                f"the mouth lies outside the picture of {width}x{height} px; give a picture that "
-                "shows it"
-            )
-        self._box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-        self._unit = back[:, :2].astype(np.float32)
-        # From the crop `_FINER` times as large, whose pixel centres lie elsewhere, to the box.
-        self._back = back.copy()
-        self._back[:, :2] /= _FINER
-        self._back[:, 2] += back[:, :2] @ np.full(2, 0.5 / _FINER - 0.5) - low
+        self._place = Place(picture, matrix, len(face.identity))
 
     def feed(self, samples: FloatArray) -> Iterator[Image]:
         """Take (n,) float32 samples in [-1, 1]; yield the frames now certain, each (H, W, 3)."""
@@ -175,22 +178,4 @@ class GlanceFaceSession:
         return map(self._painted, self._lips.motion.finish(frames))
 
     def _painted(self, change: Floats) -> Image:
-        flow, mask, colour = self._face.moved(change)
-        left, top, right, bottom = self._box
-        frame = self._picture.copy()
-        patch = frame[top:bottom, left:right]
-        brought = self._brought(np.concatenate([flow @ self._unit.T, mask[..., None]], axis=2))
-        patch[:] = compose(patch, brought[..., :2], brought[..., 2], self._brought(colour))
-        return frame
-
-    def _brought(self, layers: FloatArray) -> FloatArray:
-        """Bring (S, S, 3) from the crop to the box in the picture, (h, w, 3)."""
-        left, top, right, bottom = self._box
-        # Cubic sampling of a crop enlarged so is bilinear without a trace, and several times faster
-        # than a turned cubic kernel.
-        side = len(layers) * _FINER
-        finer = cv2.resize(layers, (side, side), interpolation=cv2.INTER_CUBIC)
-        made = cv2.warpAffine(
-            finer, self._back, (right - left, bottom - top), borderMode=cv2.BORDER_REPLICATE
-        )
-        return np.asarray(made, np.float32)
+        return self._place.painted(self._picture, *self._face.moved(change))

@@ -8,7 +8,7 @@ package under ``weights/NAME``; any other directory is loaded by its path.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import import_module
 from importlib.resources import files
@@ -25,9 +25,10 @@ from lipglance.geometry import Floats, Image, apply, crop_image
 
 if TYPE_CHECKING:
     from lipglance.generate import Video
-    from lipglance.media import Picture, Speech
-    from lipglance.portrait import Portrait
+    from lipglance.media import Speech
+    from lipglance.portrait import FaceInput, Portrait
     from lipglance.stream import Stream
+    from lipglance.talking_clip import Clip
 
 DEFAULT_MODEL = "glance"
 
@@ -178,23 +179,40 @@ class LipModel(Protocol):
         lips = self.start(crop_image(picture, matrix, self.crop.size), inside)
         return PastingSession(lips, Compositor(picture, matrix, self.crop.size))
 
+    def start_clip(self, clip: Clip) -> FaceSession:
+        """Begin a session that dubs a clip: its frames are those of `Clip.frames`, re-voiced."""
+        from lipglance.dubbing import PastingDub
+
+        return PastingDub(self, clip)
+
     def generate(
         self,
-        face: Picture,
+        face: FaceInput,
         speech: Speech,
         *,
         view: str = "face",
         face_index: int | None = None,
         max_side: int = 1920,
+        still: bool = False,
+        progress: Callable[[int], None] | None = None,
     ) -> Video:
         """Make the face say the speech; see `lipglance.generate.generate`."""
         from lipglance.generate import generate
 
-        return generate(self, face, speech, view=view, face_index=face_index, max_side=max_side)
+        return generate(
+            self,
+            face,
+            speech,
+            view=view,
+            face_index=face_index,
+            max_side=max_side,
+            still=still,
+            progress=progress,
+        )
 
     def stream(
         self,
-        face: Picture | Portrait,
+        face: FaceInput | Portrait,
         sample_rate: int = 16000,
         *,
         view: str = "face",

@@ -86,9 +86,16 @@ class Motion:
         points = np.asarray(landmarks, np.float64)
         if not np.isfinite(points).all():
             raise InputError("no face in the picture: its landmarks are not finite")
-        shape = self.basis.shapes(points) - self.basis.mean
-        code = self.rest({"shape": shape[None].astype(np.float32)})[0]
-        return MotionSession(self, code.astype(np.float64))
+        return MotionSession(self, self.code(self.basis.shapes(points)))
+
+    def begin(self) -> MotionSession:
+        """Begin with no picture: what is said is the motion alone, a rest of code 0 is taken."""
+        return MotionSession(self, np.zeros(self.codes))
+
+    def code(self, shape: Floats) -> Floats:
+        """Of the motion that a shape of `basis`, (P, 2), shows: (K,)."""
+        moved = (shape - self.basis.mean)[None].astype(np.float32)
+        return np.asarray(self.rest({"shape": moved})[0], np.float64)
 
 
 class MotionSession:

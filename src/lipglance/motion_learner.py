@@ -207,7 +207,8 @@ class MotionLearner:
             error = shape[:, mouth] - clip.shapes[:, mouth]
             error -= error.mean(1, keepdims=True)
             scores = {"lmd": float(np.linalg.norm(error, axis=-1).mean() * CROP_PX)}
-            others = np.concatenate([source.clips[index - k].mel for k in range(LATER, 0, -1)])
+            before = (source.clips[(index - k) % len(source.clips)] for k in range(LATER, 0, -1))
+            others = np.concatenate([other.mel for other in before])
             late = basis.decode(self._heard(clip, np.concatenate([others, clip.mel])))
             later = late[:, _BOTTOM, 1] - late[:, _TOP, 1]
             if true.std() > 1e-4 and min(heard.std(), later.std()) > 1e-6:

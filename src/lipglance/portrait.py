@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -119,13 +121,20 @@ def open_portrait(
     elif isinstance(face, str | os.PathLike):
         name = os.fspath(face)
         if is_video(face):
-            return _from_video(name, crop, view, face_index, max_side)
+            frames = islice(iter_video(face, None), MAX_FRAMES)
+            return first_usable(
+                (scaled(frame, max_side) for frame in frames),
+                name,
+                crop,
+                view=view,
+                face_index=face_index,
+            )
         face = read_image(face)
     else:
         raise InputError(
             f"got a face of type {type(face).__name__}; expected a path or an array (H, W, 3)"
         )
-    picture, scale = _scaled(face, max_side)
+    picture, scale = scaled(face, max_side)
     try:
         chosen = _choose(picture, name, crop, face_index)
     except NoFaceError:
@@ -135,16 +144,21 @@ def open_portrait(
     return replace(chosen, scale=scale)
 
 
-def _from_video(
-    name: str, crop: CropConfig, view: str, face_index: int | None, max_side: int
+def first_usable(
+    frames: Iterable[tuple[Image, float]],
+    name: str,
+    crop: CropConfig,
+    *,
+    view: str = "face",
+    face_index: int | None = None,
 ) -> Portrait:
+    """The first frame of a video that shows a usable face; goes no farther through `frames`.
+
+    frames: each (H, W, 3) uint8 RGB and by how much it was scaled. The rest as in `open_portrait`.
+    """
     refusals: list[InputError] = []
     first: tuple[Image, float] | None = None
-    frames = iter_video(name, None)
-    for k, frame in enumerate(frames):
-        if k >= MAX_FRAMES:
-            break
-        picture, scale = _scaled(frame, max_side)
+    for k, (picture, scale) in enumerate(frames):
         first = first or (picture, scale)
         try:
             # Looking for the smallest faces takes long; one frame in a second gets it.
@@ -158,7 +172,7 @@ def _from_video(
     if nowhere and view == "lips":
         return replace(_mouth_only(first[0], name, crop), scale=first[1], frame=0)
     told = next((r for r in refusals if not isinstance(r, NoFaceError)), refusals[0])
-    raise InputError(f"none of the first {len(refusals)} frames is usable: {told}")
+    raise type(told)(f"none of the first {len(refusals)} frames is usable: {told}")
 
 
 def _choose(
@@ -186,7 +200,7 @@ def _choose(
             f"{face_index + 1}; choose 1 to {len(faces)}, counted from the left"
         )
     marks = faces[face_index]
-    _check_usable(marks, name)
+    check_usable(marks, name)
     return Portrait(
         picture,
         picture_crop(marks.points, crop),
@@ -207,7 +221,8 @@ def _surest(faces: list[Landmarks]) -> list[Landmarks]:
     return [face for face in faces if face.score >= _SURE or best < _SURE]
 
 
-def _check_usable(marks: Landmarks, name: str) -> None:
+def check_usable(marks: Landmarks, name: str) -> None:
+    """Raise InputError where a face of the picture `name` is too small or in profile."""
     side = _longer_side(marks.face)
     if side < MIN_FACE:
         raise InputError(
@@ -231,7 +246,7 @@ def _mouth_only(picture: Image, name: str, crop: CropConfig) -> Portrait:
     return Portrait(picture, square_matrix(centre, min(height, width) / 2, 0.0, crop.size))
 
 
-def _scaled(picture: Image, max_side: int) -> tuple[Image, float]:
+def scaled(picture: Image, max_side: int) -> tuple[Image, float]:
     """The picture with its longer side at most `max_side` px, and by how much it was scaled."""
     height, width = picture.shape[:2]
     scale = max_side / max(height, width)
