@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
@@ -234,7 +235,10 @@ def _measured(todo: list[Task], workers: int) -> Iterator[list[Record]]:
         yield from map(_measure, todo)
         return
     # Spawned, because threads of onnxruntime and OpenCV do not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
+    with (
+        _one_thread(),
+        ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool,
+    ):
         try:
             futures = [pool.submit(_measure, task) for task in todo]
             for future in as_completed(futures):
@@ -242,6 +246,20 @@ def _measured(todo: list[Task], workers: int) -> Iterator[list[Record]]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes started meanwhile multiply matrices with one thread each, or they would contend."""
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OPENBLAS_NUM_THREADS"]
+        else:
+            os.environ["OPENBLAS_NUM_THREADS"] = before
 
 
 def _quiet() -> None:
