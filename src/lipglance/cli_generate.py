@@ -25,6 +25,7 @@ from lipglance.cli_options import (
 from lipglance.cli_report import Report
 from lipglance.generate import Video, generate
 from lipglance.models import DEFAULT_MODEL, load_model
+from lipglance.runtime import PRECISION
 from lipglance.writer import check_target
 
 
@@ -64,6 +65,8 @@ def generate_command(
         )
         for line in video.portrait.describe():
             report.note(line)
+        if speaker.painter is not None:
+            report.note(speaker.painter.describe())
         found = perf_counter()
         with report.progress("frames", video.expected_frames) as progress:
             frames = video.save(output, force=force, progress=progress)
@@ -83,7 +86,7 @@ def generate_command(
 
 
 def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
-    portrait = video.portrait
+    portrait, network = video.portrait, video.model.painter
     face = None
     if portrait.face is not None and portrait.box is not None:
         face = {
@@ -95,6 +98,9 @@ def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
     return {
         "output": str(output),
         "model": video.model.info.name,
+        "engine": None if network is None else network.engine,
+        "precision": None if network is None else PRECISION,
+        "threads": None if network is None else network.threads,
         "view": video.view,
         "frames": frames,
         "fps": video.fps,
