@@ -19,8 +19,8 @@ from lipglance.errors import InputError
 #: the CPU: OpenVINO is a little faster a frame but takes longer to open than that saves in 30 s.
 ENGINES = ("auto", "onnxruntime", "cuda", "openvino")
 
-#: What networks compute in: what is faster leaves fp32's pictures by more than 1 % or gains less
-#: than its engine takes to open; measured by scripts/precision_trials.py, see docs/experiments.md.
+#: What networks compute in: what is faster leaves fp32's pictures by more than 1 % of what moves in
+#: them; measured by scripts/precision_trials.py, see docs/experiments.md.
 PRECISION = "fp32"
 
 Arrays = Mapping[str, NDArray[np.float32]]
