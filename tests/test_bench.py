@@ -26,6 +26,7 @@ def test_every_stage_and_the_whole_command_are_timed(model, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["cores"] >= 1
     assert facts["threads"] >= 1
+    assert facts["engine"] == "onnxruntime"
     assert facts["photo"] == "256x256"
     stages = {stage["name"]: stage for stage in facts["stages"]}
     for name in ("detect", "mesh", "crop", "log-mel", "compositing", "encoding"):
@@ -69,7 +70,7 @@ def test_the_table_names_the_machine(model, capsys):
     options = ["--model", model, "--seconds", "0.7", "--runs", "1", "--side", "256"]
     assert main(["bench", *options, "--threads", "1"]) == 0
     table = capsys.readouterr().out
-    for word in ("compositing", "real-time factor", "peak MiB", "cores", "1 threads"):
+    for word in ("compositing", "real-time factor", "peak MiB", "cores", "onnxruntime, fp32"):
         assert word in table
 
 

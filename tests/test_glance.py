@@ -1,7 +1,10 @@
 """The product model: frames do not depend on how speech is cut, and the photo stays the photo."""
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -111,6 +114,28 @@ def test_is_timed_stage_by_stage(folder, capsys):
     assert stages["speech to picture"]["frames"] == 20
     assert stages["whole command, face view"]["frames"] == 20
     assert "compositing" not in stages
+
+
+@pytest.mark.slow
+def test_other_precisions_are_tried(folder, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "scripts"))
+    trials = import_module("precision_trials")
+    options = [str(folder), "--seconds", "0.8", "--calls", "2"]
+    monkeypatch.setattr(sys, "argv", ["precision_trials.py", *options])
+    # It silences the libraries that it uses.
+    monkeypatch.setattr(trials.logging, "disable", lambda level: None)
+    trials.main()
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in lines}
+    for same in ("onnxruntime, fp32", "onnxruntime, fp32, weights stored as fp16 (shipped)"):
+        assert rows[same][-4:] == ["0.00", "0.000", "same", "0.00"]
+    for other, code in (("fp16", 1.0), ("int8 dynamic", 20.0)):
+        row = [float(cell) for cell in rows[f"onnxruntime, {other}"]]
+        assert min(row[:4]) > 0
+        assert 0 < row[5] < code
+        assert row[7] > 30
+    assert rows[f"{SIZE}x{SIZE}, onnxruntime"][0].endswith("fps)")
+    assert "128x128, onnxruntime" in rows
 
 
 def test_the_photo_stays_the_photo_away_from_the_mouth(model, photo):

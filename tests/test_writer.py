@@ -1,10 +1,12 @@
 """Written videos: sound and picture together, whole or not at all."""
 
+import errno
 import itertools
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from lipglance.audio_files import audio_info, iter_audio, read_audio
 from lipglance.errors import InputError
 from lipglance.video_files import iter_video, video_info
 from lipglance.writer import VideoWriter, check_target
+from lipglance.yuv import YuvPicture
 
 SUFFIXES = ["mp4", "webm"]
 
@@ -340,6 +343,38 @@ def test_a_full_disk_is_told_and_leaves_nothing(tiny_disk, suffix):
     with pytest.raises(InputError, match="the disk is full"):
         write(path, noise, crf=4)
     assert not list(tiny_disk.iterdir())
+
+
+def test_an_error_while_encoding_comes_out_of_a_later_call(tmp_path, monkeypatch):
+    """A disk that fills up while pictures are made; the last picture's error counts, too."""
+    alone = threading.active_count()
+    full = av.error.FFmpegError(errno.ENOSPC, "No space left on device")
+
+    def fails(self, patch):
+        raise full
+
+    monkeypatch.setattr(YuvPicture, "change", fails)
+    for pictures in (moving(1), moving(60)):
+        with pytest.raises(InputError, match="the disk is full") as caught:
+            write(tmp_path / "o.mp4", pictures, tone(3, 48000))
+        assert "\n" not in str(caught.value)
+        assert not list(tmp_path.iterdir())
+    assert threading.active_count() == alone
+
+
+def test_one_array_for_all_pictures(tmp_path):
+    """Pictures that are alike or change in one corner, altered by the caller once written."""
+    same, copies = tmp_path / "same.mp4", tmp_path / "copies.mp4"
+    for path in (same, copies):
+        picture = photo(97, 65).copy()
+        with VideoWriter(path, 97, 65) as writer:
+            for k in range(40):
+                if k % 4:
+                    picture[40:, 80:] = 6 * k
+                writer.write(picture if path == same else picture.copy())
+    assert same.read_bytes() == copies.read_bytes()
+    shown = [picture[60, 90].mean() for picture in iter_video(same)]
+    assert shown[39] - shown[21] == pytest.approx(6 * 18, abs=8)
 
 
 def test_no_picture_is_no_video(tmp_path):

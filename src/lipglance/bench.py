@@ -13,7 +13,7 @@ from lipglance import __version__
 from lipglance.bench_stages import Stage, measure
 from lipglance.bench_stream import Streamed, measure_streams
 from lipglance.models import DEFAULT_MODEL
-from lipglance.runtime import cpu_count, hardware
+from lipglance.runtime import PRECISION, cpu_count, engines, hardware
 
 _STAGE_HEADINGS = ("ms a frame", "fps", "real-time factor", "slowest/fastest run", "peak MiB")
 _STREAM_HEADINGS = (
@@ -59,6 +59,8 @@ def bench_command(
     computing of a chunk, and by how much memory rises in the last four fifths of the speech.
     """
     facts = hardware() | {
+        "engine": engines()[0],
+        "precision": PRECISION,
         "threads": threads or cpu_count(),
         "model": model,
         "speech_seconds": seconds or (30.0 if stream else 10.0),
@@ -86,7 +88,8 @@ def bench_command(
         table.add_row(*(_stream_row(part) if isinstance(part, Streamed) else _stage_row(part)))
     how = f"chunks of {chunk:g} ms" if stream else f"median of {runs} runs"
     table.caption = (
-        f"{facts['cpu']}, {facts['cores']} cores, network on {facts['threads']} threads; {model}; "
+        f"{facts['cpu']}, {facts['cores']} cores, network: {facts['engine']}, {PRECISION}, "
+        f"{facts['threads']} threads; {model}; "
         f"{facts['speech_seconds']:g} s of speech, photo {facts['photo']}; {how}"
     )
     Console(width=None if sys.stdout.isatty() else 120).print(table)

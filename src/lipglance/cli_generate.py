@@ -25,6 +25,7 @@ from lipglance.cli_options import (
 from lipglance.cli_report import Report
 from lipglance.generate import Video, generate
 from lipglance.models import DEFAULT_MODEL, load_model
+from lipglance.runtime import PRECISION
 from lipglance.writer import check_target
 
 
@@ -72,6 +73,8 @@ def generate_command(
             )
         for line in video.describe():
             report.note(line)
+        if speaker.painter is not None:
+            report.note(speaker.painter.describe())
         found = perf_counter()
         with report.progress("frames", video.expected_frames) as progress:
             frames = video.save(output, force=force, progress=progress)
@@ -91,7 +94,7 @@ def generate_command(
 
 
 def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
-    portrait, clip = video.portrait, video.clip
+    portrait, clip, network = video.portrait, video.clip, video.model.painter
     dubbed = None
     if clip is not None:
         dubbed = {"frames": len(clip), "without_face": clip.without_face}
@@ -106,6 +109,9 @@ def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
     return {
         "output": str(output),
         "model": video.model.info.name,
+        "engine": None if network is None else network.engine,
+        "precision": None if network is None else PRECISION,
+        "threads": None if network is None else network.threads,
         "view": video.view,
         "frames": frames,
         "fps": video.fps,

@@ -58,6 +58,11 @@ class GlanceModel(LipModel):
         # A frame's hearing is a few small products: more than one thread would only wait.
         return cls(info, Motion(directory, 1, engine), renderer)
 
+    @property
+    def painter(self) -> Network:
+        """The network that makes the pictures; see `LipModel.painter`."""
+        return self.renderer
+
     def start(self, identity: Image, points: Floats | None = None) -> GlanceSession:
         """Begin a session with a crop, (S, S, 3) uint8 RGB; see `LipModel.start`.
 

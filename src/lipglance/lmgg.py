@@ -35,6 +35,11 @@ class LmggModel(LipModel):
         """Load from a model directory; InputError where its ``model.onnx`` is missing or broken."""
         return cls(info, open_network(directory / "model.onnx", threads, engine))
 
+    @property
+    def painter(self) -> Network:
+        """The network that makes the pictures; see `LipModel.painter`."""
+        return self.network
+
     def start(self, identity: Image, points: Floats | None = None) -> LmggSession:
         """Begin a session with a lip crop, (S, S, 3) uint8 RGB, S = ``crop.size``.
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lipglance.generate import Video
     from lipglance.media import Speech
     from lipglance.portrait import FaceInput, Portrait
+    from lipglance.runtime import Network
     from lipglance.stream import Stream
     from lipglance.talking_clip import Clip
 
@@ -157,6 +158,11 @@ class LipModel(Protocol):
     def crop(self) -> CropConfig:
         """Which part of a face the model sees and makes, and in how many px."""
         return self.info.crop
+
+    @property
+    def painter(self) -> Network | None:
+        """The network that makes the pictures, and takes most of the time; None where none does."""
+        return None
 
     def start(self, identity: Image, points: Floats | None = None) -> LipSession:
         """Begin a session with a lip crop, (S, S, 3) uint8 RGB, cut as `crop` says.

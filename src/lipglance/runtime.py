@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 
 from lipglance.errors import InputError
 
-#: What can run a network. ``auto`` takes CUDA where this onnxruntime has it, else the CPU.
+#: What can run a network. ``auto`` takes CUDA where this onnxruntime has it, else onnxruntime on
+#: the CPU: OpenVINO is a little faster a frame but takes longer to open than that saves in 30 s.
 ENGINES = ("auto", "onnxruntime", "cuda", "openvino")
+
+#: What networks compute in: what is faster leaves fp32's pictures by more than 1 % of what moves in
+#: them; measured by scripts/precision_trials.py, see docs/experiments.md.
+PRECISION = "fp32"
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -33,6 +38,11 @@ class Network:
         self.engine = engine
         self.threads = threads
         self._run = run
+
+    def describe(self) -> str:
+        """Say in words what runs it and how."""
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        return f"network: {self.engine}, {PRECISION}, {threads}"
 
     def __call__(self, inputs: Arrays) -> NDArray[np.float32]:
         """Run once."""

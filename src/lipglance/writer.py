@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,21 +15,25 @@ import av
 import av.error
 import numpy as np
 from av.container import OutputContainer
-from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from lipglance.audio import frames_for
+from lipglance.behind import Behind
 from lipglance.containers import PathLike
 from lipglance.encodings import ENCODINGS
 from lipglance.errors import InputError
 from lipglance.sound_track import TRACK_RATE, SoundSource, SoundTrack
+from lipglance.yuv import Changes, Patch, YuvPicture
 
 __all__ = ["SUFFIXES", "VideoWriter", "check_target", "frames_for"]
 
 FloatArray = NDArray[np.float32]
 Picture = NDArray[np.uint8]
+_Part = tuple[Patch | None, FloatArray | None]
+
+# How many pictures may wait for the encoder: enough for its dearer ones, whole pictures.
+_WAITING = 3
 
 # Pixels from which H.264 looks at no pictures ahead: at 12 megapixels that halves its memory
 # (600 MB to 320 MB) and doubles its speed, for a larger file.
@@ -82,9 +87,10 @@ class VideoWriter:
     """Writes pictures and sound to an .mp4 (H.264 yuv420p, AAC) or a .webm (VP9, Opus).
 
     A context manager; ``write`` takes the pictures one by one, the sound is pulled from its
-    iterator as they come, so that memory stays constant. Both start at time 0. The sound ends
-    with the pictures: it is continued by silence or cut; up to half a picture more is kept, so
-    that with ``frames_for`` pictures none of it is lost.
+    iterator as they come, so that memory stays constant. A thread encodes them while the next is
+    made; its errors come out of the next ``write`` or at the end. Pictures and sound start at time
+    0. The sound ends with the pictures: it is continued by silence or cut; up to half a picture
+    more is kept, so that with ``frames_for`` pictures none of it is lost.
 
     The file appears under its name only when all is written; on any exception, Ctrl-C included,
     nothing stays behind. H.264 in yuv420p needs even sizes: an odd width or height grows by one
@@ -129,7 +135,8 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         self._video: VideoStream | None = None
         self._track: SoundTrack | None = None
-        self._converter = VideoReformatter()
+        self._changes = Changes(width, height)
+        self._encoding: Behind[_Part] | None = None
         self.frames = 0
 
     def __enter__(self) -> Self:
@@ -148,6 +155,8 @@ class VideoWriter:
                 self._track = SoundTrack(
                     self._container, self._kind.audio, self._kind.bit_rate, channels
                 )
+            encode = self._encoder(self._container, self._video, self._track)
+            self._encoding = Behind(encode, _WAITING)
         except BaseException as error:
             self._discard()
             if isinstance(error, av.error.FFmpegError | OSError):
@@ -157,7 +166,7 @@ class VideoWriter:
 
     def write(self, frame: Picture) -> None:
         """Append one picture, (height, width, 3) uint8 RGB."""
-        if self._container is None or self._video is None:
+        if self._encoding is None:
             raise RuntimeError("the writer is not open: use it in a with statement")
         width, height = self._size
         if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
@@ -165,23 +174,14 @@ class VideoWriter:
                 f"got a picture of shape {frame.shape} and type {frame.dtype}; expected "
                 f"{(height, width, 3)} and uint8"
             )
-        if width % 2 or height % 2:
-            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = self._converter.reformat(
-            VideoFrame.from_ndarray(np.ascontiguousarray(frame)),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,  # starting threads for each picture takes longer than the work
-        )
-        picture.pts = self.frames
-        picture.time_base = 1 / self._rate
+        # Sound is pulled here, so that its source need not bear another thread.
+        until = self._samples(self.frames + 1)
+        sound = None if self._sound is None else self._sound.take(until - self._sound.taken, True)
         try:
-            self._container.mux(self._video.encode(picture))
-            self.frames += 1
-            self._write_sound(self._samples(self.frames))
+            self._encoding.put((self._changes.of(frame), sound))
         except (av.error.FFmpegError, OSError) as error:
             raise _not_written(self._path, error) from None
+        self.frames += 1
 
     def __exit__(
         self,
@@ -203,8 +203,10 @@ class VideoWriter:
     def _finish(self) -> None:
         assert self._container is not None
         assert self._video is not None
+        assert self._encoding is not None
         if not self.frames:
             raise InputError(f"no picture was written to {self._path}; expected at least one")
+        self._encoding.finish()
         end = self._samples(self.frames)
         if self._sound is not None:
             rest = self._samples(self.frames + Fraction(1, 2)) - end
@@ -215,18 +217,30 @@ class VideoWriter:
         if self._track is not None:
             self._container.mux(self._track.finish())
         self._container.close()
-        self._container = None
+        self._container = self._encoding = None
         if self._sound is not None:
             self._sound.close()
         with self._part.open("rb") as file:
             os.fsync(file.fileno())
         self._part.replace(self._target)
 
-    def _write_sound(self, until: int) -> None:
-        if self._sound is None or self._track is None or self._container is None:
-            return
-        samples = self._sound.take(until - self._sound.taken, fill=True)
-        self._container.mux(self._track.encode(samples))
+    def _encoder(
+        self, container: OutputContainer, video: VideoStream, track: SoundTrack | None
+    ) -> Callable[[_Part], None]:
+        picture = YuvPicture(*self._size)
+        stamps = count()
+
+        def encode(part: _Part) -> None:
+            patch, sound = part
+            if patch is not None:
+                picture.change(patch)
+            picture.frame.pts = next(stamps)
+            picture.frame.time_base = 1 / self._rate
+            container.mux(video.encode(picture.frame))
+            if track is not None and sound is not None:
+                container.mux(track.encode(sound))
+
+        return encode
 
     def _samples(self, frames: int | Fraction) -> int:
         return round(frames / self._rate * TRACK_RATE)
@@ -247,12 +261,14 @@ class VideoWriter:
 
     def _discard(self) -> None:
         try:
+            if self._encoding is not None:
+                self._encoding.stop()
             if self._container is not None:
                 self._container.close()
         except (av.error.FFmpegError, OSError, ValueError):
             pass  # what is closed is thrown away
         finally:
-            self._container = None
+            self._container = self._encoding = None
             self._part.unlink(missing_ok=True)
             if self._sound is not None:
                 self._sound.close()
