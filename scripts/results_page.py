@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+from product_targets import targets
+
 from lipglance.reproduce import published
 from lipglance.results import budgets, corpora_of, crossed, markdown
 
@@ -16,7 +18,8 @@ HEAD = """# Results
 Made by `python scripts/results_page.py R.json ...` from the JSONs of the commands under each table.
 *real* is the ceiling, *still* the first frame's lips repeated, *mismatched* real lips of another
 clip of the speaker, *linear* a ridge regression on the sound (landmarks alone); what each metric
-means and how it can be fooled: `METRICS.md`.
+means and how it can be fooled: `METRICS.md`. *true-motion=glance* paints with the product's
+renderer what the face really did, *heard-motion=glance* is what it hears, unpainted.
 
 Asked of the paper's model on GRID test_seen: LMD below *still*, aperture r of 0.75 or more.
 """
@@ -24,7 +27,7 @@ Asked of the paper's model on GRID test_seen: LMD below *still*, aperture r of 0
 KINDS = {
     "table1": "Table 1: the ablation",
     "table2": "Table 2: the rivals",
-    "lmgg": "The models that are shipped",
+    "shipped": "The models that are shipped",
 }
 """Chapters by how a JSON's name begins."""
 
@@ -47,6 +50,8 @@ def main(paths: list[str]) -> None:
         if title != chapter:
             parts.append(f"## {title}")
             chapter = title
+            if path.stem.startswith("shipped") and (table := targets(r for _, r in found)):
+                parts.append(table)
         machine = results["hardware"]
         where = f"{machine['cpu']}, {machine['cores']} cores, {results['seconds']:.0f} s."
         parts += [markdown(results), where]

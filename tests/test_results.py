@@ -125,12 +125,35 @@ def test_budgets_tell_what_each_model_was_trained_with(found):
     ]
 
 
-def test_the_page_has_a_chapter_for_each_table(found, tmp_path):
+def test_targets_tell_what_is_met(monkeypatch):
+    monkeypatch.syspath_prepend("scripts")
+    from product_targets import targets
+
+    def row(name, **values):
+        metrics = {key: {"mean": value} for key, value in values.items()}
+        return {"name": name, "groups": {"grid": {"metrics": metrics}}}
+
+    results = {"view": "lips", "identity": "own", "split": "test_seen"}
+    rows = [
+        row("glance", lmd=0.7, aperture_r=0.5, articulation=1.2, cpbd=0.2, identity=0.95),
+        row("real", cpbd=0.21, identity=0.99),
+    ]
+    table = targets([results | {"rows": rows}])
+    assert "**0.70** (<= 0.75)" in table
+    assert "| 0.50 (>= 0.92) |" in table
+    assert "1.20 (0.85 to 1.15)" in table
+    assert "0.200 of 0.210, **met**" in table
+    assert "| 0.950 of 0.990 |" in table
+    assert targets([results | {"rows": rows[1:]}]) == ""
+
+
+def test_the_page_has_a_chapter_for_each_table(found, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend("scripts")
     page = runpy.run_path("scripts/results_page.py")
     found |= {"hardware": {"cpu": "a CPU", "cores": 2}, "seconds": 3.0}
     found["rows"][0]["model"] = TRAINED
     found["rows"][1]["groups"] = {"grid": found["rows"][1]["groups"]["B"]}
-    names = ("lmgg-test_seen", "table2-grid-test_seen", "table2-grid-test_unseen")
+    names = ("shipped-test_seen", "table2-grid-test_seen", "table2-grid-test_unseen")
     for name in names:
         (tmp_path / f"{name}.json").write_text(json.dumps(found))
     page["main"].__globals__["PAGE"] = tmp_path / "results.md"

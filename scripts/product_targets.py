@@ -1,0 +1,79 @@
+"""What is asked of the product model on each test set, beside what the results say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lipglance.results import markdown_table
+
+MODEL = "glance"
+COLUMNS = (
+    ("grid", "test_seen"),
+    ("grid", "test_unseen"),
+    ("lrc-ar", "test_seen"),
+    ("lrc-ar", "test_unseen"),
+)
+ASKED: tuple[tuple[str, str, tuple[float, ...] | tuple[tuple[float, float], ...]], ...] = (
+    ("LMD, px", "lmd", (0.75, 1.40, 1.20, 1.30)),
+    ("aperture r", "aperture_r", (0.92, 0.78, 0.60, 0.58)),
+    ("articulation", "articulation", ((0.85, 1.15), (0.8, 1.2), (0.8, 1.2), (0.8, 1.2))),
+    ("SSIM", "ssim", (0.91, 0.87, 0.83, 0.81)),
+    ("PSNR, dB", "psnr", (33.0, 30.0, 26.5, 26.0)),
+    ("silence leak", "silence_leak", (0.02, 0.02, 0.02, 0.02)),
+)
+_LOWER = {"lmd", "silence_leak"}
+
+
+def targets(found: Iterable[dict[str, Any]]) -> str:
+    """A table of measured values and targets, met ones marked; empty without the model's row."""
+    means: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for results in found:
+        if results["view"] != "lips" or results.get("identity", "own") != "own":
+            continue
+        for row in results["rows"]:
+            for corpus, group in row["groups"].items():
+                values = {key: value["mean"] for key, value in group["metrics"].items()}
+                means.setdefault((corpus, results["split"]), {})[row["name"]] = values
+    if not any(MODEL in rows for rows in means.values()):
+        return ""
+    lines = []
+    for title, key, wanted in ASKED:
+        cells = []
+        for column, want in zip(COLUMNS, wanted, strict=True):
+            cells.append(_cell(means.get(column, {}).get(MODEL, {}).get(key), key, want))
+        lines.append([title, *cells])
+    for title, key, loss in (
+        ("CPBD within 15 % of real", "cpbd", 0.15),
+        ("identity", "identity", 0.03),
+    ):
+        cells = []
+        for column in COLUMNS:
+            rows = means.get(column, {})
+            value, real = (rows.get(name, {}).get(key) for name in (MODEL, "real"))
+            if value is None or real is None:
+                cells.append("-")
+                continue
+            met = abs(value / real - 1) <= loss if key == "cpbd" else value >= real - loss
+            cells.append(f"{value:.3f} of {real:.3f}{_mark(met)}")
+        lines.append([title, *cells])
+    head = ["", *(f"{corpus} {split}" for corpus, split in COLUMNS)]
+    note = "What is asked of `glance`, in brackets, and what it reaches; **bold** is met."
+    return f"{note}\n\n{markdown_table(head, lines)}"
+
+
+def _mark(met: bool) -> str:
+    return ", **met**" if met else ""
+
+
+def _cell(value: float | None, key: str, want: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(want, tuple):
+        met, told = want[0] <= value <= want[1], f"{want[0]} to {want[1]}"
+    elif key in _LOWER:
+        met, told = value <= want, f"<= {want}"
+    else:
+        met, told = value >= want, f">= {want}"
+    shown = f"{value:.3f}" if key in ("ssim", "silence_leak") else f"{value:.2f}"
+    return f"{f'**{shown}**' if met else shown} ({told})"
