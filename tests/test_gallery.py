@@ -174,5 +174,5 @@ def test_the_manifest_is_whole():
     for entry in manifest["pictures"]:
         assert entry["source"]
         assert entry["licence"]
-        assert len(entry["seen"]) > 40
+        assert len(entry["seen"]) > 30
         assert {step for step, _ in entry.get("make", ())} <= set(pictures.STEPS)

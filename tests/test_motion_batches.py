@@ -85,7 +85,9 @@ def test_others_speak_before_and_after_and_are_not_taught(shards):
         known = torch.nonzero(taught)[:, 0]
         starts.add(int(known[0]))
         assert len(known) == int(known[-1] - known[0]) + 1 < 60
-        assert (mel.reshape(60, -1).std(1) > 0.05).all()
+        # The drawn speakers pause now and then.
+        loud = mel.reshape(60, -1).std(1) > 0.05
+        assert loud[taught == 0].float().mean() > 0.4
     assert len(starts) > 4
 
 

@@ -73,8 +73,6 @@ def generate_command(
             )
         for line in video.describe():
             report.note(line)
-        if speaker.painter is not None:
-            report.note(speaker.painter.describe())
         found = perf_counter()
         with report.progress("frames", video.expected_frames) as progress:
             frames = video.save(output, force=force, progress=progress)
@@ -86,9 +84,10 @@ def generate_command(
             "frames": end - found,
             "total": end - begin,
         }
+        by = "" if speaker.painter is None else f" by {speaker.painter.describe()}"
         report.finish(
             f"{output}: {frames} frames, {seconds:.2f} s, {video.width}x{video.height} px; made in "
-            f"{timings['total']:.1f} s",
+            f"{timings['total']:.1f} s{by}",
             _facts(video, output, frames) | {"timings": timings},
         )
 

@@ -83,7 +83,7 @@ def compare(
         videos = {
             name: generate(
                 load_model(folder, threads=threads), face, source,
-                view=view, face_index=face_index, max_side=max_side,
+                view=view, face_index=face_index, max_side=max_side, still=True,
             )
             for name, folder in folders.items()
         }  # fmt: skip

@@ -42,7 +42,7 @@ class Network:
     def describe(self) -> str:
         """Say in words what runs it and how."""
         threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
-        return f"network: {self.engine}, {PRECISION}, {threads}"
+        return f"{self.engine}, {PRECISION}, {threads}"
 
     def __call__(self, inputs: Arrays) -> NDArray[np.float32]:
         """Run once."""
