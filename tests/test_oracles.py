@@ -11,17 +11,17 @@ from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.face_points import MOUTH_20
 from lipglance.shards import ShardDataset
-from test_glance import folder, model  # noqa: E402, F401
+from test_glance import folder, model  # noqa: F401
 
 FRAMES = 12
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn")
-    shard = drawn_shard(folder / "val-00000.tar", clips=1, frames=FRAMES, split="val")
+    drawn = tmp_path_factory.mktemp("drawn")
+    shard = drawn_shard(drawn / "val-00000.tar", clips=1, frames=FRAMES, split="val")
     (sample,) = ShardDataset(shard)
-    path = folder / "clip.mkv"
+    path = drawn / "clip.mkv"
     path.write_bytes(sample.clip_bytes())
     return rows.Clip(sample, path)
 
