@@ -11,7 +11,7 @@ from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.face_points import MOUTH_20
 from lipglance.shards import ShardDataset
-from test_glance import model  # noqa: F401
+from test_glance import folder, model  # noqa: F401
 
 FRAMES = 12
 

@@ -220,6 +220,7 @@ def _strip(
     other = _sample(data, face["split"], face["corpus"], face["key"]) if face else None
     if face and other is None:
         return None
+    speaker = make_row(row)
     try:
         behind = babblers_of(sample, list(ShardDataset(data, split))) if voice == "babble" else ()
         with ExitStack() as files:
@@ -227,7 +228,7 @@ def _strip(
             if other is not None:
                 shown = files.enter_context(opened(other))
                 job = CrossClip(shown.sample, shown.path, said)
-            made = make_row(row).lips(job)
+            made = speaker.lips(job)
     except InputError as error:  # such as a voice that this machine does not have
         log.warning("%s, %s: no strip of frames: %s", clip["key"], row, error)
         return None
