@@ -7,7 +7,7 @@ from skimage.data import astronaut
 from typer.testing import CliRunner
 
 from fake_clips import DrawnDetector, add_clip, drawn_shard, opened_face, track
-from lipglance import cli_evaluate, measure
+from lipglance import cli_evaluate, measure, rows, voice_changes
 from lipglance import evaluate as job
 from lipglance.errors import InputError
 from lipglance.shard_writer import ShardWriter
@@ -103,6 +103,64 @@ def test_records_of_own_identities_do_not_serve_for_others(drawn, data, tmp_path
     assert all("face" not in clip for clip in results["rows"][0]["clips"])
 
 
+def test_the_voice_is_chosen_and_kept(drawn, data, tmp_path):
+    clean = run(data, tmp_path / "clean.json", rows=("still",))
+    assert clean["voice"] == "clean"
+    fast = run(data, tmp_path / "fast.json", rows=("real", "pasted"), voice="fast")
+    assert fast["voice"] == "fast"
+    clip = fast["rows"][1]["clips"][0]
+    assert clip["frames"] == len(clip["opening"]) == 14
+    assert clip["values"]["ssim"] is clip["values"]["jitter"] is None
+    assert clip["values"]["aperture_r"] > 0.9
+    babble = run(data, tmp_path / "babble.json", rows=("still",), voice="babble")
+    assert babble["data"]["babblers"]["corpora"]["DRAWN"]["clips"] > 0
+    assert len({r["asked"] for r in (clean, fast, babble)}) == 3
+
+
+def test_results_of_one_voice_do_not_serve_for_another(drawn, data, tmp_path, monkeypatch, caplog):
+    output = tmp_path / "r.json"
+    white = run(data, output, rows=("still",), limit=1, voice="white")
+    assert run(data, output, rows=("still",), limit=1, voice="white", keep=True) == white
+    again = run(data, output, rows=("still",), limit=1, voice="telephone", keep=True)
+    assert again["voice"] == json.loads(output.read_text())["voice"] == "telephone"
+    partial = tmp_path / "p.partial.jsonl"
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "measure_clip", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "p.json", rows=("still",), voice="white")
+    assert json.loads(partial.read_text().splitlines()[0])["voice"] == "white"
+    with caplog.at_level(logging.WARNING, "lipglance"):
+        run(data, tmp_path / "p.json", rows=("still",))
+    assert "another evaluation" in caplog.text
+
+
+def test_clips_without_word_times_fail_in_a_synthetic_voice_and_are_counted(
+    drawn, data, tmp_path, monkeypatch, caplog
+):
+    class Hearing(rows.Still):
+        def lips(self, clip):
+            clip.audio(16_000)
+            return super().lips(clip)
+
+    monkeypatch.setattr(job, "check_voice", lambda voice: {"voice": voice})
+    monkeypatch.setattr(job, "_row", lambda name: Hearing())
+    with caplog.at_level(logging.WARNING, "lipglance"):
+        results = run(data, tmp_path / "r.json", rows=("still",), voice="synthetic")
+    assert results["rows"][0]["groups"]["DRAWN"]["failed_clips"] == 3
+    assert "no times of all its words" in caplog.text
+
+
+def test_without_espeak_nothing_is_begun(drawn, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(voice_changes.shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match="apt-get install espeak-ng"):
+        run(data, tmp_path / "r.json", rows=("still",), voice="synthetic")
+    assert [p.name for p in tmp_path.iterdir()] == ["shards"]
+
+
 def test_nobody_else_is_one_clear_line(drawn, tmp_path):
     drawn_shard(tmp_path / "val-00000.tar", clips=2, frames=16, split="val")
     with pytest.raises(InputError, match=r"a is the only speaker .* --data"):
@@ -184,6 +242,7 @@ def test_a_clip_that_cannot_be_measured_is_counted_not_fatal(drawn, tmp_path, ca
         ({"limit": 0}, "limit 0"),
         ({"identity": "twin"}, "identity 'twin'; expected one of own, other"),
         ({"rows": ("pasted",), "identity": "other"}, "row pasted with other identities"),
+        ({"voice": "shrill"}, "voice 'shrill'; expected one of clean, white"),
         ({"view": "mouth"}, "view 'mouth'; expected one of lips, face"),
         ({"split": "test_unseen"}, "no samples of split test_unseen"),
     ],
@@ -245,6 +304,8 @@ def test_the_command_prints_a_table_or_markdown(drawn, data, tmp_path):
     other = command_line(data, tmp_path / "d.json", "--markdown", "--identity", "other").stdout
     assert "**DRAWN test_seen, another speaker's face, 1 clips**" in other
     assert "LMD" not in other
+    noisy = command_line(data, tmp_path / "e.json", "--markdown", "--voice", "white").stdout
+    assert "**DRAWN test_seen, white noise at 10 dB, 1 clips**" in noisy
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The report is one page with tables, plots and strips; wrong files are told in a line."""
 
 import json
+import logging
 import re
 
 import numpy as np
@@ -148,6 +149,36 @@ def test_strips_of_the_cross_identity_pass_show_the_other_face(found, tmp_path, 
     assert main(["report", str(found), "-o", str(page), "--data", str(tmp_path)]) == 0
     assert shown == [("b", "a", 20)] * 3
     assert page.read_text().count("data:image/png;base64") == 3
+
+
+def test_strips_show_what_the_model_makes_of_the_voice(
+    found, tmp_path, monkeypatch, capsys, caplog
+):
+    drawn_shard(tmp_path / "test_seen-00000.tar", clips=2, frames=20)
+    made = json.loads(found.read_text()) | {"voice": "fast"}
+    made["rows"] = [row("models/good", clip(0, lmd=1.0, aperture_r=0.4))]
+    found.write_text(json.dumps(made))
+    shown = []
+
+    class Model:
+        def lips(self, job):
+            shown.append((job.frames, len(job.audio(16_000))))
+            return np.zeros((job.frames, 64, 64, 3), np.uint8)
+
+    monkeypatch.setattr("lipglance.report.make_row", lambda name: Model())
+    page = tmp_path / "report.html"
+    command = ["report", str(found), "-o", str(page), "--data", str(tmp_path), "--force"]
+    assert main(command) == 0
+    assert shown == [(15, 15 * 640)] * 3
+    assert "DRAWN test_seen, 1.3 times as fast, 1 clips" in page.read_text()
+    assert page.read_text().count("data:image/png;base64") == 3
+    # Whatever other tests have made of it.
+    caplog.set_level(logging.WARNING, "lipglance")
+    # Nobody is there to babble: the page is made without strips.
+    found.write_text(json.dumps(made | {"voice": "babble"}))
+    assert main(command) == 0
+    assert "data:image/png;base64" not in page.read_text()
+    assert "no strip of frames" in capsys.readouterr().err
 
 
 def test_latex_escapes_and_rules(found):

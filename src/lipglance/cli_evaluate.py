@@ -13,6 +13,7 @@ from rich.console import Console
 from .evaluate import evaluate
 from .results import markdown, tables
 from .rows import BUILT_IN, ORACLES
+from .voiced_clips import VOICES
 
 
 def evaluate_command(
@@ -32,6 +33,9 @@ def evaluate_command(
     identity: Annotated[
         str, typer.Option(help="whose face says the sound: own, or other for another speaker's")
     ] = "own",
+    voice: Annotated[
+        str, typer.Option(help=f"how the sound is heard: {', '.join(VOICES)}")
+    ] = "clean",
     corpus: Annotated[
         list[str] | None, typer.Option(help="only this corpus; may be repeated")
     ] = None,
@@ -54,6 +58,7 @@ def evaluate_command(
         split=split,
         view=view,
         identity=identity,
+        voice=voice,
         corpora=corpus,
         limit=limit,
         workers=workers,

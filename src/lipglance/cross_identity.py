@@ -23,7 +23,7 @@ from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.evaluation_crop import SIZE, mouth_place, square_at
 from lipglance.geometry import Floats, Image, apply
-from lipglance.measure import measure_clip
+from lipglance.measure import METRICS, leaving_out, measure_clip
 from lipglance.reference import Detector, Reference, filmed
 from lipglance.rows import Clip, Real, Row
 from lipglance.shards import Sample
@@ -67,6 +67,14 @@ class CrossClip(Clip):
     def audio(self, rate: int) -> NDArray[np.float32]:
         """The sound, mono at `rate` Hz: (n,) float32, no longer than the T frames."""
         return self.sound.audio(rate)
+
+    def spoken(self, rate: int) -> NDArray[np.float32]:
+        """The sound, undisturbed."""
+        return self.sound.spoken(rate)
+
+    def silent(self) -> NDArray[np.bool_]:
+        """Frames during which the sound says nothing, (T,)."""
+        return self.sound.silent()
 
     def transforms(self, crop: CropConfig | None = None) -> Floats:
         """Similarities (T, 2, 3) from the first frame to its crop: one, T times."""
@@ -142,12 +150,7 @@ def measure_cross(
     for row in rows:
         if isinstance(row, Real):
             records[row.name] = _real(face, sound, row, detector, expert, looked, said)
-    for record in records.values():
-        if "values" in record:
-            record["values"] = {
-                k: v if k in APPLYING else None for k, v in record["values"].items()
-            }
-    return records
+    return leaving_out(records, set(METRICS) - set(APPLYING))
 
 
 def _real(

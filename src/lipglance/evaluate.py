@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
@@ -27,7 +27,7 @@ from lipglance import __version__
 from lipglance.cross_identity import measure_cross, other_identity
 from lipglance.dlib68 import Dlib68, predictor_path
 from lipglance.errors import InputError
-from lipglance.measure import PROTOCOL, VIEWS, measure_clip
+from lipglance.measure import PROTOCOL, VIEWS, leaving_out, measure_clip
 from lipglance.progress_bar import progress_bar
 from lipglance.results import about_data, summarise
 from lipglance.rows import Row, describe_row, make_row, opened
@@ -35,6 +35,7 @@ from lipglance.runtime import hardware
 from lipglance.shard_index import write_text
 from lipglance.shards import Sample, ShardDataset
 from lipglance.sync import SyncExpert, describe_expert, packaged_expert
+from lipglance.voiced_clips import FAST_LEAVES_OUT, babblers_of, check_voice, voiced
 
 log = logging.getLogger("lipglance")
 
@@ -55,6 +56,8 @@ class Task:
     rows: list[str]
     view: str
     expert: Path | None
+    voice: str = "clean"
+    babblers: tuple[Sample, ...] = ()
 
 
 def evaluate(
@@ -65,6 +68,7 @@ def evaluate(
     split: str = "test_seen",
     view: str = "lips",
     identity: str = "own",
+    voice: str = "clean",
     corpora: Sequence[str] | None = None,
     limit: int | None = None,
     workers: int = 2,
@@ -79,7 +83,8 @@ def evaluate(
     models: names or directories of models, or built-in rows (`lipglance.rows.BUILT_IN`), each
     once. view: "lips" puts the lips back into the real frames; "face" paints them into the first
     frame, as for a user (`lipglance.measure`). identity: "own" gives each clip its own first
-    frame, "other" that of another speaker (`lipglance.cross_identity`). corpora: only these (None
+    frame, "other" that of another speaker (`lipglance.cross_identity`). voice:
+    one of `lipglance.voiced_clips.VOICES`, how the rows hear the sound. corpora: only these (None
     = all). limit: clips of each corpus, spread over it. workers: processes. force: replace an
     `output` that is there. keep: return one that is there where it is of the very same networks,
     data and options. progress: a bar on stderr. expert: folder of a sync expert; None for
@@ -102,6 +107,7 @@ def evaluate(
         raise InputError("row pasted with other identities: nobody filmed those lips; leave it out")
     if output.exists() and not (force or keep):
         raise InputError(f"{output} exists; give another name or --force to replace it")
+    voice_facts = check_voice(voice)
     facts = [describe_row(name) for name in models]
     predictor_path()
     chosen = spread(ShardDataset(data, split, corpora), limit)
@@ -110,7 +116,16 @@ def evaluate(
     task: Record = {"protocol": PROTOCOL, "split": split, "view": view, "rows": facts}
     task["data"] = about["sha256"]
     task["identity"] = identity
+    if voice != "clean":  # so that clean results of old are still of the same question
+        task |= voice_facts
     faces: list[Sample] = []
+    behind: list[tuple[Sample, ...]] = []
+    if voice == "babble":
+        # Of all corpora, so that the same is heard whichever of them are asked for.
+        everyone = list(ShardDataset(data, split))
+        behind = [tuple(babblers_of(sample, everyone)) for sample in chosen]
+        about["babblers"] = about_data(data, list(chain(*behind)))
+        task["babblers"] = about["babblers"]["sha256"]
     if identity == "other":
         pool = list(ShardDataset(data))
         faces = [other_identity(sample, pool) for sample in chosen]
@@ -129,8 +144,8 @@ def evaluate(
         output.parent.mkdir(parents=True, exist_ok=True)
         records = _resume(partial, task)
         tasks = [
-            Task(sample, face, list(models), view, expert)
-            for sample, face in zip_longest(chosen, faces)
+            Task(sample, face, list(models), view, expert, voice, others or ())
+            for sample, face, others in zip_longest(chosen, faces, behind)
         ]
         _run(tasks, records, partial, workers, progress)
         results = {
@@ -140,6 +155,7 @@ def evaluate(
             "split": split,
             "view": view,
             "identity": identity,
+            **voice_facts,
             "expert": task["expert"],
             "asked": asked,
             "data": about,
@@ -293,7 +309,9 @@ def _measure(task: Task) -> list[Record]:
         head["face"] = {name: getattr(face, name) for name in ("corpus", "split", "speaker", "key")}
     try:
         with ExitStack() as files:
-            clip = files.enter_context(opened(task.sample))
+            own = files.enter_context(opened(task.sample))
+            clip = voiced(own, task.voice, task.babblers)
+            head["frames"] = clip.frames
             rows = [_row(name) for name in task.rows]
             judge = None if task.expert is None else _expert(task.expert)
             if task.face is None:
@@ -301,6 +319,8 @@ def _measure(task: Task) -> list[Record]:
             else:
                 other = files.enter_context(opened(task.face))
                 made = measure_cross(other, clip, rows, _detector(), task.view, judge)
+            if task.voice == "fast":
+                made = leaving_out(made, FAST_LEAVES_OUT)
     except InputError as error:
         made = {name: {"error": str(error)} for name in task.rows}
     return [head | {"row": name} | made[name] for name in task.rows]

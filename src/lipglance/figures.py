@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lipglance import __version__
 from lipglance.errors import InputError
 from lipglance.geometry import Image
+from lipglance.metrics import SILENT_WORDS
 from lipglance.shard_index import part_path, write_text
 from lipglance.shards import FPS, Sample, ShardDataset
 
@@ -139,7 +140,7 @@ def moments(sample: Sample, count: int) -> tuple[NDArray[np.int64], list[str], s
         Frame numbers (K,) rising; a label each; what the labels are. Frames are the middles of the
         labelled words where there are at least three (silences left out), else spread evenly.
     """
-    words = [w for w in sample.meta.get("words", ()) if w[2] not in ("sil", "sp")]
+    words = [w for w in sample.meta.get("words", ()) if w[2] not in SILENT_WORDS]
     middles = [min(int((w[0] + w[1]) / 2 * FPS), sample.frames - 1) for w in words]
     if len(words) >= 3:
         keep = np.unique(np.linspace(0, len(words) - 1, min(count, len(words))).round().astype(int))

@@ -13,7 +13,7 @@ be compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -29,7 +29,7 @@ from lipglance.evaluation_crop import SIZE, coverage, put_back, square_at
 from lipglance.geometry import Floats, Image, apply, crop_image
 from lipglance.reference import Detector, Reference, filmed, middles
 from lipglance.rows import Clip, Row
-from lipglance.shards import AUDIO_RATE, FPS
+from lipglance.shards import FPS
 from lipglance.sync import MIN_FRAMES, SyncExpert
 
 #: Raised when results of an earlier version can no longer be put beside new ones.
@@ -158,9 +158,8 @@ def measure_clip(
                 _compare(track, shown, picture, squares[t], t)
                 sharp = metrics.grey(crop_image(shown, natives[t], natives_size))
                 track.cpbd.append(cpbd(sharp))
-    heard = clip.audio(AUDIO_RATE)
-    silent = metrics.silent_frames(heard, AUDIO_RATE, clip.frames, words=clip.words)
-    sound = clip.audio(expert.audio.sample_rate) if expert is not None else None
+    silent = clip.silent()
+    sound = clip.spoken(expert.audio.sample_rate) if expert is not None else None
     for track in tracks:
         # A head that keeps still is not to be seen through a square that moves.
         places_made = squares if track.faces is None else squares[:1].repeat(clip.frames, 0)
@@ -172,6 +171,16 @@ def measure_clip(
             record["values"] |= _rounded(lse | {"in_sync": float(abs(score.offset) <= 1)})
             record["offset"] = score.offset
         records[track.row.name] = record
+    return records
+
+
+def leaving_out(
+    records: dict[str, dict[str, Any]], names: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """`records` of `measure_clip` without values of the metrics in `names`."""
+    for record in records.values():
+        if "values" in record:
+            record["values"] = {k: None if k in names else v for k, v in record["values"].items()}
     return records
 
 

@@ -31,6 +31,8 @@ SSIM_RADIUS = 5
 OPEN_ABOVE_CLOSED = 0.08
 #: Percentile of a real clip's openings taken for its closed mouth.
 CLOSED_PERCENTILE = 5.0
+#: What stands for silence among the words of an alignment.
+SILENT_WORDS = ("sil", "sp")
 #: Standard deviation in px of the track below which an opening counts as constant.
 CONSTANT_OPENING = 1e-6
 
@@ -215,7 +217,7 @@ def silent_frames(
     ends = np.clip(samples, 0, len(audio))
     silent = (ends[1:] > ends[:-1]) & (loud[ends[1:]] == loud[ends[:-1]])
     for start, end, word in words:
-        if str(word).lower() in ("sil", "sp"):
+        if str(word).lower() in SILENT_WORDS:
             silent |= (edges[:-1] >= float(start) - 1e-9) & (edges[1:] <= float(end) + 1e-9)
     return np.asarray(silent, np.bool_)
 

@@ -72,7 +72,7 @@ class TrueMotion(Row):
 
     def _knowing(self, clip: Clip) -> ModelRow:
         basis = self._model.motion.basis
-        told = Told(basis, true_changes(basis, clip.sample.landmarks()))
+        told = Told(basis, true_changes(basis, clip.landmarks()))
         return ModelRow(self.name, GlanceModel(self._model.info, told, self._model.renderer))
 
     def lips(self, clip: Clip) -> NDArray[np.uint8]:

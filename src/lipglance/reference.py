@@ -13,6 +13,7 @@ from lipglance.dlib68 import MOUTH
 from lipglance.evaluation_crop import SIZE, mouth_place, square_at
 from lipglance.geometry import Floats, Image, apply, invert
 from lipglance.rows import Clip
+from lipglance.voiced_clips import FastClip
 
 
 class Detector(Protocol):
@@ -56,7 +57,15 @@ def middles(clip: Clip) -> list[tuple[float, float]]:
 
 
 def filmed(clip: Clip, detector: Detector) -> Reference:
-    """The clip's own real frames; InputError where they cannot be read."""
+    """The clip's own real frames; InputError where they cannot be read.
+
+    Of a `FastClip` the mouth is what it was at each frame's time, between two real frames.
+    """
+    if isinstance(clip, FastClip):
+        whole = filmed(clip.whole, detector)
+        place = whole.place and (whole.place[0][clip.nearest], whole.place[1])
+        shown = whole.shown[clip.nearest]
+        return Reference(shown, place, clip.between(whole.mouth), whole.closed)
     places = middles(clip)
     real = np.full((clip.frames, 68, 2), np.nan)
     for t, picture in enumerate(clip.pictures()):

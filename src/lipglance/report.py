@@ -12,6 +12,7 @@ import base64
 import html
 import io
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,8 +28,11 @@ from .errors import InputError
 from .geometry import Image
 from .report_plots import NOT_MODELS, bars, offsets, track
 from .results import CROSS_NOTE, corpora_of, crossed, head, heading, row_lines
-from .rows import Clip, make_row, opened
+from .rows import make_row, opened
 from .shards import Sample, ShardDataset
+from .voiced_clips import babblers_of, voiced
+
+log = logging.getLogger("lipglance")
 
 STYLE = """
 body{font:16px/1.5 Georgia,serif;color:#222;max-width:1200px;margin:3em auto;padding:0 1.5em}
@@ -186,7 +190,7 @@ def _examples(
         if "opening" in clip:
             caption = f"{place_name}: {_told(clip)}"
             yield _figure(track(clip, truth.get(clip["key"]), of), caption)
-        strip = _strip(results["split"], clip, row["name"], data)
+        strip = _strip(results, clip, row["name"], data)
         if strip is not None:
             yield f"<figure><img src='{_png(strip)}' alt=''><figcaption>{of}, generated</figure>"
 
@@ -205,9 +209,10 @@ def _told(clip: Mapping[str, Any]) -> str:
 
 
 def _strip(
-    split: str, clip: Mapping[str, Any], row: str, data: Sequence[Path]
+    results: Mapping[str, Any], clip: Mapping[str, Any], row: str, data: Sequence[Path]
 ) -> NDArray[np.uint8] | None:
     """Some frames of a clip's own lips over those a model makes; None without the shards."""
+    split, voice = results["split"], results.get("voice", "clean")
     sample = _sample(data, split, clip["corpus"], clip["key"])
     if sample is None:
         return None
@@ -215,15 +220,21 @@ def _strip(
     other = _sample(data, face["split"], face["corpus"], face["key"]) if face else None
     if face and other is None:
         return None
-    with ExitStack() as files:
-        job: Clip = files.enter_context(opened(sample))
-        if other is not None:
-            shown = files.enter_context(opened(other))
-            job = CrossClip(shown.sample, shown.path, job)
-        made = make_row(row).lips(job)
+    speaker = make_row(row)
+    try:
+        behind = babblers_of(sample, list(ShardDataset(data, split))) if voice == "babble" else ()
+        with ExitStack() as files:
+            job = said = voiced(files.enter_context(opened(sample)), voice, behind)
+            if other is not None:
+                shown = files.enter_context(opened(other))
+                job = CrossClip(shown.sample, shown.path, said)
+            made = speaker.lips(job)
+    except InputError as error:  # such as a voice that this machine does not have
+        log.warning("%s, %s: no strip of frames: %s", clip["key"], row, error)
+        return None
     if made is None:
         return None
-    real = sample.crops()
+    real = said.crops()
     chosen = np.linspace(0, len(real) - 1, STRIP_FRAMES).round().astype(int)
     size = real.shape[1]
     rows = [np.concatenate([_sized(video[t], size) for t in chosen], 1) for video in (real, made)]

@@ -37,6 +37,14 @@ CROSS_NOTE = (
     "compared with a film of it. Aperture r and jitter: against the mouth of the sound's own "
     "speaker. real: the sound's own clip, its CPBD and identity those of the face's clip."
 )
+#: How a voice is told of in a heading; the clean one is not.
+_VOICES = {
+    "white": "white noise at 10 dB",
+    "babble": "babble at 10 dB",
+    "telephone": "over the telephone",
+    "fast": "1.3 times as fast",
+    "synthetic": "in a synthetic voice",
+}
 _DIGITS = {"lmd_w": 4, "ssim": 3, "psnr": 1, "psnr_u8": 1, "cpbd": 3, "identity": 3}
 
 
@@ -157,7 +165,9 @@ def heading(results: Mapping[str, Any], corpus: str, clips: int) -> str:
     """What a corpus' table shows, in a few words."""
     view = "" if results["view"] == "lips" else f", {results['view']} view"
     other = ", another speaker's face" if crossed(results) else ""
-    return f"{corpus} {results['split']}{other}{view}, {clips} clips"
+    voice = results.get("voice", "clean")
+    heard = "" if voice == "clean" else f", {_VOICES.get(voice, voice)}"
+    return f"{corpus} {results['split']}{other}{heard}{view}, {clips} clips"
 
 
 def crossed(results: Mapping[str, Any]) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lipglance import metrics
 from lipglance.compositing import Compositor
 from lipglance.crop import CropConfig, video_crops
 from lipglance.dlib68 import MOUTH
@@ -30,7 +31,7 @@ from lipglance.linear import LinearMouth, fit
 from lipglance.media import iter_video, read_audio
 from lipglance.models import LipModel, find_model, load_model, read_info
 from lipglance.runtime import networks_digest
-from lipglance.shards import FPS, Sample, ShardDataset
+from lipglance.shards import AUDIO_RATE, FPS, Sample, ShardDataset
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,35 @@ class Clip:
 
         InputError where the file gives fewer.
         """
-        count = 0
-        for picture in islice(iter_video(self.path, fps=FPS), self.frames):
+        count, expected = 0, self.sample.frames
+        for picture in islice(iter_video(self.path, fps=FPS), expected):
             count += 1
             yield picture
-        if count < self.frames:
+        if count < expected:
             raise InputError(
-                f"{self.sample.key}: {count} frames decoded, {self.frames} expected; prepare again"
+                f"{self.sample.key}: {count} frames decoded, {expected} expected; prepare again"
             )
+
+    def crops(self) -> NDArray[np.uint8]:
+        """The prepared lip crops, (T, S, S, 3) RGB."""
+        return self.sample.crops()
+
+    def landmarks(self) -> NDArray[np.float32]:
+        """Mesh points in the crops, (T, 468, 2) px, NaN in frames without a face."""
+        return self.sample.landmarks()
 
     def audio(self, rate: int) -> NDArray[np.float32]:
         """The clip's sound, mono at `rate` Hz: (n,) float32, no longer than the T frames."""
-        return read_audio(self.path, rate)[: round(self.frames * rate / FPS)]
+        return read_audio(self.path, rate)[: round(self.sample.frames * rate / FPS)]
+
+    def spoken(self, rate: int) -> NDArray[np.float32]:
+        """What is said, undisturbed: what judges hear. As `audio`, which is what rows hear."""
+        return self.audio(rate)
+
+    def silent(self) -> NDArray[np.bool_]:
+        """Frames during which nothing is said for certain, (T,); see `metrics.silent_frames`."""
+        heard = self.spoken(AUDIO_RATE)
+        return metrics.silent_frames(heard, AUDIO_RATE, self.frames, words=self.words)
 
     def transforms(self, crop: CropConfig | None = None) -> Floats:
         """Similarities (T, 2, 3), px of the frames to px of the crops (None: the sample's own)."""
