@@ -21,6 +21,7 @@ ASKED: tuple[tuple[str, str, tuple[float, ...] | tuple[tuple[float, float], ...]
     ("SSIM", "ssim", (0.91, 0.87, 0.83, 0.81)),
     ("PSNR, dB", "psnr", (33.0, 30.0, 26.5, 26.0)),
     ("silence leak", "silence_leak", (0.02, 0.02, 0.02, 0.02)),
+    ("AV offset at most 1 frame, share of clips", "in_sync", (0.9, 0.9, 0.9, 0.9)),
 )
 _LOWER = {"lmd", "silence_leak"}
 

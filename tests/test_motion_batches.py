@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lipglance.config import from_dict  # noqa: E402
-from lipglance.motion_batches import SETTLING, MotionSource, hidden, moved_bands, stretched  # noqa: E402
+from lipglance.motion_batches import SETTLING, SHORTEST, MotionSource  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
 
 
@@ -37,8 +37,10 @@ def test_shapes(source):
     assert batch.mel.abs().max() <= 1
     assert batch.code.shape == (3, 24, 4)
     assert batch.taught.shape == (3, 24)
-    assert batch.shape.shape == (3, len(source.basis.mean), 2)
-    assert batch.given.shape == (3, 4)
+    assert batch.owner.shape == (3, 24)
+    people = int(batch.owner.max()) + 1
+    assert batch.shape.shape == (3, people, len(source.basis.mean), 2)
+    assert batch.given.shape == (3, people, 4)
 
 
 def test_given_code_is_that_of_the_given_shape(source):
@@ -56,65 +58,50 @@ def test_loud_frames_are_open_ones(shards):
     assert np.mean(r) > 0.5
 
 
+def plainly_heard(**motion):
+    """Settings that leave quiet spans quiet."""
+    quiet = {"babble": 0.0, "noise": 0.0, "low_cut": 0.0, **motion}
+    data = {"noise": 0.0, "band_limit": 0.0, "gain_db": 0.0}
+    motion = {"codes": 4, "frames": 60, **quiet}
+    return from_dict({"kind": "motion", "motion": motion, "data": data})
+
+
 def test_silence_is_taught_as_closed_once_the_mouth_has_settled(shards):
-    source = MotionSource([shards], "train", config(quiet=1.0, frames=60))
+    source = MotionSource([shards], "train", plainly_heard(quiet=1.0))
+    closed = {clip.codes[clip.closed].tobytes() for clip in source.clips if clip.closed is not None}
+    taught_silent = 0
+    for seed in range(16):
+        sound, pieces = source._draw(np.random.default_rng(seed))
+        frames = np.split(sound.reshape(60, -1), np.cumsum([len(p.code) for p in pieces])[:-1])
+        for piece, heard in zip(pieces, frames, strict=True):
+            end = len(piece.code) - piece.after
+            silent = np.r_[0 : piece.before, end : len(piece.code)]
+            assert (heard[silent].std(1) < 0.2).all()
+            known = silent[piece.taught[silent] == 1]
+            assert all(row.tobytes() in closed for row in piece.code[known])
+            assert not piece.taught[max(piece.before - SETTLING, 0) : piece.before].any()
+            assert not piece.taught[end : end + SETTLING].any() or not piece.after
+            taught_silent += len(known)
+    assert taught_silent > 30
+
+
+def test_noise_without_speech_is_taught_as_closed_too(shards):
+    config = plainly_heard(quiet=1.0, noise=1.0, snr_db=[0.0, 0.0])
+    batch = MotionSource([shards], "train", config).batch(0, 0, 16)
+    loud = batch.mel.reshape(16, 60, -1).mean(2)
+    still = (batch.code[:, 1:] - batch.code[:, :-1]).abs().sum(2) == 0
+    shut = still & (batch.taught[:, 1:] == 1)
+    assert (loud[:, 1:][shut] > -0.4).any()
+    assert (loud[:, 1:][shut] < -0.5).any()
+
+
+def test_people_speak_one_after_the_other_each_with_an_own_picture(shards):
+    source = MotionSource([shards], "train", plainly_heard(quiet=0.0))
     batch = source.batch(0, 0, 16)
-    found = ends = 0
-    for code, taught, mel in zip(batch.code, batch.taught, batch.mel, strict=True):
-        silent = mel.reshape(60, -1).std(1) < 0.1
-        known = torch.nonzero(silent & (taught == 1))[:, 0]
-        found += len(known)
-        # One closed mouth, whichever side of the speech the silence is on.
-        torch.testing.assert_close(
-            code[known], code[known[:1]].expand(len(known), -1), atol=1e-3, rtol=0
-        )
-        left = (silent & (taught == 0))[1:] & (taught[:-1] == 1)
-        for end in torch.nonzero(left)[:, 0] + 1:
-            settling = taught[end : end + SETTLING][silent[end : end + SETTLING]]
-            ends += 1
-            assert not settling.any()
-    assert found > 16
-    assert ends > 4
-
-
-def test_others_speak_before_and_after_and_are_not_taught(shards):
-    source = MotionSource([shards], "train", config(quiet=0.0, frames=60))
-    batch = source.batch(0, 0, 16)
-    starts = set()
-    for taught, mel in zip(batch.taught, batch.mel, strict=True):
-        known = torch.nonzero(taught)[:, 0]
-        starts.add(int(known[0]))
-        assert len(known) == int(known[-1] - known[0]) + 1 < 60
-        # The drawn speakers pause now and then.
-        loud = mel.reshape(60, -1).std(1) > 0.05
-        assert loud[taught == 0].float().mean() > 0.4
-    assert len(starts) > 4
-
-
-def test_stretching_keeps_sound_and_shape_together():
-    ramp = np.linspace(-1, 1, 80, dtype=np.float32)[:, None].repeat(128, 1)
-    mel, codes = stretched(ramp, ramp.reshape(20, 4, 128)[:, :, :2].mean(1), 1.3)
-    assert mel.shape == (104, 128)
-    assert codes.shape == (26, 2)
-    np.testing.assert_allclose(
-        mel.reshape(26, 4, 128).mean((1, 2))[1:-1], codes[1:-1, 0], atol=0.05
-    )
-
-
-def test_another_voice_is_higher():
-    mel = np.zeros((2, 128), np.float32)
-    mel[:, 40] = 1
-    assert moved_bands(mel, 3.0).argmax(1).tolist() == [43, 43]
-    assert moved_bands(mel, -3.0).argmax(1).tolist() == [37, 37]
-
-
-def test_hidden_stretches_and_bands_are_the_mean_and_few():
-    mel = np.random.default_rng(0).normal(size=(192, 128)).astype(np.float32)
-    rng = np.random.default_rng(1)
-    for _ in range(20):
-        made = hidden(mel, 1, rng)
-        changed = made != mel
-        assert np.allclose(made[changed], mel.mean())
-        assert changed.all(axis=1).sum() <= 8
-        assert changed.all(axis=0).sum() <= 16
-    assert hidden(mel, 0, rng) is mel
+    assert batch.owner.max() > 0
+    assert (batch.owner[:, 1:] - batch.owner[:, :-1]).unique().tolist() == [0, 1]
+    for owner, taught, given in zip(batch.owner, batch.taught, batch.given, strict=True):
+        for person in range(int(owner.max()) + 1):
+            spoken = taught[owner == person]
+            assert spoken.all() if len(spoken) >= SHORTEST else not spoken.any()
+            assert given[person].abs().sum() > 0

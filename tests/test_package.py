@@ -28,6 +28,8 @@ def test_wheel_holds_weights_samples_and_notices(wheel):
         "lipglance/assets/face_detector.onnx",
         "lipglance/assets/face_mesh.onnx",
         "lipglance/assets/NOTICE-mediapipe.txt",
+        "lipglance/assets/NOTICE-speech-embedding.txt",
+        "lipglance/assets/speech_embedding.safetensors",
         "lipglance/assets/SOURCES.md",
         "lipglance/py.typed",
         *(

@@ -54,7 +54,8 @@ class MotionConfig:
 
     Attributes:
         codes: numbers that say a lower face's shape.
-        width: channels of the convolutions that hear a frame.
+        width: channels of the convolutions that hear a frame beside the speech embedding.
+        speech_rate: rate at which the speech embedding is trained on, of that of the rest.
         memory: numbers that each of two recurrent layers carries from frame to frame.
         past: video frames heard before the present one.
         ahead: video frames heard after it, 40 ms each.
@@ -65,13 +66,17 @@ class MotionConfig:
         quiet: share of sequences with silence before or after, where the mouth must close.
         stretch: speech is sped up or slowed down by up to this share.
         pitch: mel bands by which a voice is moved up or down.
-        babble: share of sequences with someone else talking in the background.
+        babble: share of sequences with others talking in the background.
+        noise: share of sequences with white noise.
+        snr_db: range of how far below the speech babble and noise are.
+        low_cut: share of sequences without their low tones, as telephones cut them.
         dropout: share of what was heard of a frame that is left out in training.
         masks: stretches of time and bands of mel that are hidden in a training sequence.
     """
 
     codes: int = 16
-    width: int = 192
+    width: int = 128
+    speech_rate: float = 0.3
     memory: int = 256
     past: int = 5
     ahead: int = 3
@@ -82,7 +87,10 @@ class MotionConfig:
     quiet: float = 0.5
     stretch: float = 0.2
     pitch: float = 5.0
-    babble: float = 0.2
+    babble: float = 0.3
+    noise: float = 0.2
+    snr_db: tuple[float, float] = (5.0, 25.0)
+    low_cut: float = 0.3
     dropout: float = 0.2
     masks: int = 0
 

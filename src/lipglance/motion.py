@@ -23,8 +23,8 @@ from lipglance.runtime import Network, open_network
 FloatArray = NDArray[np.float32]
 
 UNHEARD = 2
-"""Log-mel rows at the end of what the network is given that none of its kernels reaches: its two
-halvings, by kernels of 4 rows, pass over them. So nobody need wait for their sound."""
+"""Log-mel rows at the end of what the network is given that nothing in it reaches: its halvings
+pass over them. So nobody need wait for their sound."""
 
 
 class MoverSession(Protocol):

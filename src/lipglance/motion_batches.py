@@ -17,6 +17,7 @@ from .config import TrainConfig
 from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, MOUTH_LEFT, MOUTH_RIGHT
 from .face_shape import ShapeBasis, fit_basis
 from .geometry import Floats
+from .mel_variation import hidden, moved_bands, resampled, with_babble, with_noise, without_lows
 from .motion_net import ROWS
 from .shards import ShardDataset
 
@@ -30,25 +31,27 @@ SHORTEST = 12
 
 @dataclass(frozen=True)
 class MotionBatch:
-    """A batch of sequences.
+    """A batch of sequences, in each of which up to S people speak one after the other.
 
     Attributes:
         mel: ``(B, 4T, 128)`` log-mel in [-1, 1].
         code: ``(B, T, K)`` of the true shapes, relative to the template.
         taught: ``(B, T)`` 1 where the shape is known, 0 where it is not.
-        shape: ``(B, P, 2)`` of the given picture, less the template.
-        given: ``(B, K)`` its code.
+        owner: ``(B, T)`` which of the sequence's people speaks.
+        shape: ``(B, S, P, 2)`` of the given picture of each, less the template.
+        given: ``(B, S, K)`` its code.
     """
 
     mel: Tensor
     code: Tensor
     taught: Tensor
+    owner: Tensor
     shape: Tensor
     given: Tensor
 
     def to(self, device: torch.device) -> MotionBatch:
         """Return the batch on a device."""
-        parts = (self.mel, self.code, self.taught, self.shape, self.given)
+        parts = (self.mel, self.code, self.taught, self.owner, self.shape, self.given)
         return MotionBatch(*(part.to(device, non_blocking=True) for part in parts))
 
 
@@ -61,6 +64,23 @@ class MotionClip:
     codes: FloatArray
     closed: int | None
     corpus: str
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A clip's part in a sequence: log-mel (4N, 128), codes (N, K), which are taught (N,).
+
+    The first `before` and the last `after` frames are silence; then the given picture's shape
+    (P, 2) and code (K,).
+    """
+
+    mel: FloatArray
+    code: FloatArray
+    taught: FloatArray
+    before: int
+    after: int
+    shape: FloatArray
+    given: FloatArray
 
 
 class MotionSource:
@@ -112,103 +132,90 @@ class MotionSource:
     def batch(self, seed: int, step: int, size: int, rank: int = 0) -> MotionBatch:
         """Return the batch of a step: always the same for the same arguments."""
         drawn = [self._draw(np.random.default_rng((seed, step, rank, k))) for k in range(size)]
-        parts = (np.stack(part).astype(np.float32) for part in zip(*drawn, strict=True))
-        return MotionBatch(*(torch.from_numpy(part) for part in parts))
+        people = max(len(pieces) for _, pieces in drawn)
+        codes, points = self.config.motion.codes, self.basis.mean.shape
+        shape = np.zeros((size, people, *points), np.float32)
+        given = np.zeros((size, people, codes), np.float32)
+        code, taught, owner = [], [], []
+        for row, (_, pieces) in enumerate(drawn):
+            code.append(np.concatenate([piece.code for piece in pieces]))
+            taught.append(np.concatenate([piece.taught for piece in pieces]))
+            owner.append(np.repeat(np.arange(len(pieces)), [len(p.code) for p in pieces]))
+            for k, piece in enumerate(pieces):
+                shape[row, k], given[row, k] = piece.shape, piece.given
+        return MotionBatch(
+            torch.from_numpy(np.stack([sound for sound, _ in drawn])),
+            torch.from_numpy(np.stack(code)),
+            torch.from_numpy(np.stack(taught)),
+            torch.from_numpy(np.stack(owner)),
+            torch.from_numpy(shape),
+            torch.from_numpy(given),
+        )
 
-    def _draw(self, rng: np.random.Generator) -> tuple[FloatArray, ...]:
-        """One sequence: a clip, silence around it or not, and before and after others' speech.
+    def _draw(self, rng: np.random.Generator) -> tuple[FloatArray, list[_Piece]]:
+        """One sequence (4T, 128) and its pieces: clips of one person after another.
 
-        Others' speech is heard and not taught: without it the net would learn from clips of a
-        second or two that speech is over after a second or two, and fall silent in longer ones.
+        Many in a row, because a net that only knew clips of a second or two would learn that
+        speech is over after a second or two, and fall silent in longer ones.
         """
+        frames, pieces, room = self.config.motion.frames, [], self.config.motion.frames
+        while room:
+            pieces.append(self._piece(rng, room))
+            room -= len(pieces[-1].code)
+        sound = np.concatenate([piece.mel for piece in pieces])
+        if not self.plain:
+            sound = self._varied(sound, rng)
+        begin = 0
+        for piece in pieces:
+            end = begin + len(piece.code)
+            # Else what was laid over the speech is alone there: noise is no reason to speak.
+            hushed = self.plain or rng.random() < 0.5
+            for start, stop in ((begin, begin + piece.before), (end - piece.after, end)):
+                part = sound[start * ROWS : stop * ROWS]
+                if hushed:
+                    part[:] = hush(part.shape, rng)
+            begin = end
+        assert begin == frames
+        return sound, pieces
+
+    def _piece(self, rng: np.random.Generator, room: int) -> _Piece:
+        """A clip, with silence around it or not, or as much of it as there is room for."""
         motion = self.config.motion
         clip = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         given = int(rng.integers(len(clip.codes)))
         mel, codes = clip.mel, clip.codes
-        if not self.plain and motion.stretch:
-            mel, codes = stretched(mel, codes, 1.0 + rng.uniform(-motion.stretch, motion.stretch))
-        quiet = not self.plain and rng.random() < motion.quiet
-        before = int(rng.integers(0, motion.frames // 6)) if quiet else 0
-        after = int(rng.integers(0, motion.frames // 6)) if quiet else 0
-        room = max(motion.frames - before - after, 1)
-        start = int(rng.integers(max(len(codes) - room, 0) + 1))
-        codes, mel = codes[start : start + room], mel[start * ROWS : (start + room) * ROWS]
-        spare = motion.frames - before - len(codes) - after
-        first = 0 if self.plain else int(rng.integers(spare + 1))
-        sound = self._others(rng)
-        at = (first + before) * ROWS
-        sound[at : at + len(mel)] = mel
         if not self.plain:
-            sound = self._varied(sound, rng)
-        for begin, count in ((first, before), (first + before + len(codes), after)):
-            part = sound[begin * ROWS : (begin + count) * ROWS]
-            part[:] = hush(part.shape, rng)
+            frames = len(codes)
+            if motion.stretch:
+                frames = round(frames * (1.0 + rng.uniform(-motion.stretch, motion.stretch)))
+                mel, codes = resampled(mel, frames * ROWS), resampled(codes, frames)
+            if motion.pitch:
+                mel = moved_bands(mel, rng.uniform(-motion.pitch, motion.pitch))
+        before = after = 0
+        if not self.plain and room >= 2 * SHORTEST and rng.random() < motion.quiet:
+            before, after = (int(rng.integers(room // 6 + 1)) for _ in range(2))
+        count = min(len(codes), room - before - after)
+        after = min(after, room - before - count)
+        start = int(rng.integers(len(codes) - count + 1))
+        codes, mel = codes[start : start + count], mel[start * ROWS : (start + count) * ROWS]
         closed = None if clip.closed is None else clip.codes[clip.closed]
         code, taught = _surrounded(codes, closed, before, after)
-        left = spare - first
-        code = np.pad(code, ((first, left), (0, 0)), mode="edge")
-        taught = np.pad(taught, (first, left))
-        return sound, code, taught, clip.shapes[given], clip.codes[given]
-
-    def _others(self, rng: np.random.Generator) -> FloatArray:
-        """Log-mel of people talking on, (4T, 128)."""
-        rows = self.config.motion.frames * ROWS
-        heard: list[FloatArray] = []
-        while sum(map(len, heard)) < rows:
-            heard.append(self.clips[int(rng.choice(len(self.clips), p=self.weights))].mel)
-        return np.concatenate(heard)[:rows].copy()
+        if count < SHORTEST:
+            taught[:] = 0.0
+        mel = np.pad(mel, ((before * ROWS, after * ROWS), (0, 0)), constant_values=-1.0)
+        return _Piece(mel, code, taught, before, after, clip.shapes[given], clip.codes[given])
 
     def _varied(self, mel: FloatArray, rng: np.random.Generator) -> FloatArray:
         motion = self.config.motion
-        if motion.pitch:
-            mel = moved_bands(mel, rng.uniform(-motion.pitch, motion.pitch))
         if rng.random() < motion.babble:
-            other = self.clips[int(rng.integers(len(self.clips)))].mel
-            other = np.resize(np.roll(other, int(rng.integers(len(other))), axis=0), mel.shape)
-            quieter = rng.uniform(5.0, 20.0) / 50.0
-            both = np.log10(10 ** (mel * 5.0) + 10 ** ((other - quieter) * 5.0)) / 5.0
-            mel = np.asarray(both, np.float32)
+            chosen = rng.integers(len(self.clips), size=int(rng.integers(1, 5)))
+            others = [self.clips[k].mel for k in chosen]
+            mel = with_babble(mel, others, rng.uniform(*motion.snr_db), rng)
+        if rng.random() < motion.noise:
+            mel = with_noise(mel, rng.uniform(*motion.snr_db), rng)
+        if rng.random() < motion.low_cut:
+            mel = without_lows(mel, rng.uniform(80.0, 400.0), rng.uniform(12.0, 80.0))
         return hidden(vary_audio(mel, self.config.data, rng), motion.masks, rng)
-
-
-def stretched(mel: FloatArray, codes: FloatArray, factor: float) -> tuple[FloatArray, FloatArray]:
-    """Make a clip `factor` times as long: log-mel ``(4T, 128)`` and codes ``(T, K)``."""
-    frames = max(round(len(codes) * factor), 2)
-
-    def resampled(values: FloatArray, count: int) -> FloatArray:
-        at = (np.arange(count) + 0.5) * (len(values) / count) - 0.5
-        at = at.clip(0, len(values) - 1)
-        low = np.minimum(at.astype(int), len(values) - 2)
-        share = (at - low)[:, None].astype(np.float32)
-        return np.asarray(values[low] * (1 - share) + values[low + 1] * share, np.float32)
-
-    return resampled(mel, frames * ROWS), resampled(codes, frames)
-
-
-def hidden(mel: FloatArray, masks: int, rng: np.random.Generator) -> FloatArray:
-    """Hide stretches of time (at most 80 ms) and bands (at most 16) of log-mel ``(N, 128)``.
-
-    Each is set to the sequence's mean (Park et al. 2019, *SpecAugment*); `masks` of either.
-    """
-    if not masks:
-        return mel
-    mel = mel.copy()
-    mean = mel.mean()
-    for _ in range(masks):
-        start, count = int(rng.integers(len(mel))), int(rng.integers(2 * ROWS + 1))
-        mel[start : start + count] = mean
-        start, count = int(rng.integers(mel.shape[1])), int(rng.integers(17))
-        mel[:, start : start + count] = mean
-    return mel
-
-
-def moved_bands(mel: FloatArray, bands: float) -> FloatArray:
-    """Move the bands of log-mel ``(N, 128)`` up, or down where `bands` < 0: another voice."""
-    at = (np.arange(mel.shape[1]) - bands).clip(0, mel.shape[1] - 1)
-    low = np.minimum(at.astype(int), mel.shape[1] - 2)
-    share = (at - low).astype(np.float32)
-    moved: FloatArray = mel[:, low] * (1 - share) + mel[:, low + 1] * share
-    return moved
 
 
 def _surrounded(

@@ -20,8 +20,8 @@ from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, LIPS, LOWER_FACE, MOUT
 from .face_shape import ShapeBasis
 from .layers import follow
 from .learner import Draw, Phase
-from .motion_batches import MotionBatch, MotionClip, MotionSource
-from .motion_net import MotionNet, RestNet
+from .motion_batches import SHORTEST, MotionBatch, MotionClip, MotionSource
+from .motion_net import ROWS, MotionNet, RestNet
 from .optimizers import Optimizers, Reduce, decayed
 
 UNIT = 100.0
@@ -45,6 +45,7 @@ class MotionLearner:
     def __init__(self, config: TrainConfig, device: torch.device, reduce: Reduce) -> None:
         self.config, self.device = config, device
         self.net = MotionNet(config.motion).to(device)
+        self.net.speech.take_over()
         self.rest = RestNet(len(LOWER_FACE), config.motion.codes).to(device)
         # Running averages of both are what is looked at and shipped.
         self.average = copy.deepcopy(nn.ModuleList([self.net, self.rest]))
@@ -52,8 +53,12 @@ class MotionLearner:
         self.basis: ShapeBasis | None = None
         self._lips = [LOWER_FACE.index(point) for point in LIPS]
         self.optimizers = Optimizers(reduce)
+        known = list(self.net.speech.parameters())
+        ours = {id(parameter) for parameter in known}
         parameters = [*self.net.parameters(), *self.rest.parameters()]
-        self.optimizers.add("motion", parameters, config.rate, config.betas, 1e-5)
+        others = [parameter for parameter in parameters if id(parameter) not in ours]
+        self.optimizers.add("motion", others, config.rate, config.betas, 1e-5)
+        self.optimizers.add("speech", known, config.rate, config.betas)
 
     def source(self, data: Sequence[str | Path], cache_gib: float) -> MotionSource:
         """See `Learner`; the first call of a new run learns the basis."""
@@ -114,6 +119,7 @@ class MotionLearner:
         self.rest.train()
         factor = decayed(step, config.steps, config.warmup, config.decay_from)
         self.optimizers.set_rate("motion", config.rate * factor)
+        self.optimizers.set_rate("speech", config.rate * factor * config.motion.speech_rate)
         terms = self.terms(self.said(batch), batch)
         motion = config.motion
         total = (
@@ -122,7 +128,9 @@ class MotionLearner:
             + motion.spread * terms["spread"]
             + motion.agree * terms["agree"]
         )
-        self.optimizers.minimise("motion", total, config.clip)
+        total.backward()  # type: ignore[no-untyped-call]
+        for name in ("motion", "speech"):
+            self.optimizers.step(name, config.clip)
         follow(self.average, nn.ModuleList([self.net, self.rest]), config.ema)
         return {name: float(value.detach()) for name, value in terms.items()}
 
@@ -135,8 +143,11 @@ class MotionLearner:
         assert isinstance(net, MotionNet)
         memory = net.silence(len(batch.mel), batch.mel.device)
         heard, _ = net(net.padded(batch.mel), memory)
-        moved: Tensor = heard.float() - rest(batch.shape).float()[:, None]
-        return moved + batch.given[:, None]
+        # How far each person's picture is from what it is heard to be.
+        apart = batch.given - rest(batch.shape.flatten(0, 1)).float().view_as(batch.given)
+        own = batch.owner[..., None].expand(-1, -1, apart.shape[-1])
+        said: Tensor = heard.float() + apart.gather(1, own)
+        return said
 
     def terms(self, said: Tensor, batch: MotionBatch) -> dict[str, Tensor]:
         """Compare codes ``(B, T, K)`` with the true ones where they are taught.
@@ -149,14 +160,17 @@ class MotionLearner:
         """
         taught = batch.taught
         error = torch.einsum("btk,kpc->btpc", said - batch.code, self.components)
-        both = taught[:, 1:] * taught[:, :-1]
+        both = taught[:, 1:] * taught[:, :-1] * (batch.owner[:, 1:] == batch.owner[:, :-1])
         moved = error[:, 1:] - error[:, :-1]
-        opening, true = self._opening(said), self._opening(batch.code)
+        opening, true = self._opening(said)[:, None], self._opening(batch.code)[:, None]
+        people = torch.arange(batch.given.shape[1], device=taught.device)
+        theirs = (batch.owner[:, None] == people[:, None]) * taught[:, None]
+        known = (theirs.sum(-1) >= SHORTEST).float()
         return {
             "points": _mean(self._distance(error), taught),
             "difference": _mean(self._distance(moved), both),
-            "spread": F.l1_loss(_spread(opening, taught), _spread(true, taught)),
-            "agree": 1.0 - _correlation(opening, true, taught).mean(),
+            "spread": _mean((_spread(opening, theirs) - _spread(true, theirs)).abs(), known),
+            "agree": _mean(1.0 - _correlation(opening, true, theirs), known),
         }
 
     def _distance(self, error: Tensor) -> Tensor:
@@ -186,11 +200,14 @@ class MotionLearner:
 
     def _heard(self, clip: MotionClip, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes (T, K) of a clip's frames, the last of those whose log-mel (4N, 128) is heard."""
-        parts = (mel, clip.codes, np.ones(len(clip.codes)), clip.shapes[0], clip.codes[0])
-        batch = MotionBatch(
-            *(torch.from_numpy(np.array(p, np.float32))[None].to(self.device) for p in parts)
-        )
-        said = self.said(batch, average=True)[0, -len(clip.codes) :]
+        frames = len(mel) // ROWS
+        parts = (mel, np.zeros((frames, len(clip.codes[0]))), np.ones(frames))
+        rest = (clip.shapes[:1], clip.codes[:1])
+        first = [torch.from_numpy(np.array(part, np.float32))[None] for part in parts]
+        last = [torch.from_numpy(np.array(part, np.float32))[None] for part in rest]
+        owner = torch.zeros(1, frames, dtype=torch.long)
+        batch = MotionBatch(first[0], first[1], first[2], owner, last[0], last[1])
+        said = self.said(batch.to(self.device), average=True)[0, -len(clip.codes) :]
         return np.asarray(said.float().cpu().numpy(), np.float32)
 
     @torch.no_grad()
@@ -234,21 +251,21 @@ def _mean(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def _spread(track: Tensor, weight: Tensor) -> Tensor:
-    """Standard deviation over time ``(B,)`` of tracks ``(B, T)`` where `weight` is 1."""
-    count = weight.sum(1).clamp(min=1.0)
-    mean = (track * weight).sum(1) / count
-    power = ((track - mean[:, None]).square() * weight).sum(1) / count
+    """Standard deviation over time ``(...)`` of tracks ``(..., T)`` where `weight` is 1."""
+    count = weight.sum(-1).clamp(min=1.0)
+    mean = (track * weight).sum(-1) / count
+    power = ((track - mean[..., None]).square() * weight).sum(-1) / count
     return (power + 1e-4).sqrt()
 
 
 def _correlation(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-    """Pearson's r over time ``(B,)`` of tracks ``(B, T)`` where `weight` is 1; 0 without motion."""
-    count = weight.sum(1, keepdim=True).clamp(min=1.0)
+    """Pearson's r over time ``(...)`` of tracks ``(..., T)`` where `weight` is 1; 0 if still."""
+    count = weight.sum(-1, keepdim=True).clamp(min=1.0)
     parts = []
     for track in (one, other):
-        centred = (track - (track * weight).sum(1, keepdim=True) / count) * weight
-        parts.append(centred / (centred.square().sum(1, keepdim=True) + 1e-2).sqrt())
-    return (parts[0] * parts[1]).sum(1)
+        centred = (track - (track * weight).sum(-1, keepdim=True) / count) * weight
+        parts.append(centred / (centred.square().sum(-1, keepdim=True) + 1e-2).sqrt())
+    return (parts[0] * parts[1]).sum(-1)
 
 
 def _draw_tracks(tracks: Sequence[tuple[np.ndarray, np.ndarray]], picture: Path) -> None:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import MotionConfig
+from .motion import UNHEARD
+from .speech_net import FEATURES, REACH, SpeechNet
 
 ROWS = 4
 """Log-mel rows to a video frame."""
@@ -26,8 +28,10 @@ BANDS = 128
 class MotionNet(nn.Module):
     """Log-mel -> codes of motion, frame by frame, with a memory of what was heard before.
 
-    All convolutions are 'valid': a frame's features depend on the rows from ``past`` frames before
-    it to ``ahead`` frames after it and on nothing else, so that speech may arrive in pieces.
+    Two ears: the lower layers of a speech embedding that was learnt elsewhere, and convolutions
+    on all 128 bands (the embedding hears nothing above 3.8 kHz). All convolutions are 'valid': a
+    frame's features depend on the rows from ``past`` frames before it to ``ahead`` frames after it
+    and on nothing else, so that speech may arrive in pieces.
     """
 
     def __init__(self, config: MotionConfig) -> None:
@@ -44,6 +48,9 @@ class MotionNet(nn.Module):
             nn.Conv1d(config.width, config.memory, left),
             nn.GELU(),
         )
+        self.speech = SpeechNet()
+        spans = (rows - UNHEARD - REACH) // 2 + 1
+        self.gather = nn.Sequential(nn.Conv1d(FEATURES, config.memory, spans, 2), nn.GELU())
         self.drop = nn.Dropout(config.dropout)
         self.remember = nn.GRU(config.memory, config.memory, 2, batch_first=True)
         self.say = nn.Linear(config.memory * 2, config.codes)
@@ -58,7 +65,9 @@ class MotionNet(nn.Module):
         Returns:
             Codes ``(B, N, K)`` and the memory after the last frame.
         """
-        heard = self.drop(self.listen(mel.transpose(1, 2)).transpose(1, 2))
+        known = self.gather(self.speech(mel[:, :-UNHEARD]))
+        heard = (self.listen(mel.transpose(1, 2)) + known).transpose(1, 2)
+        heard = self.drop(heard)
         kept, memory = self.remember(heard, memory)
         out: Tensor = self.say(torch.cat([heard, kept], -1))
         return out, memory
