@@ -218,7 +218,7 @@ def measured(
     corpora: list[str],
 ) -> str:
     """Evaluate models beside the rows that put them in their place; return the tables."""
-    rows = [*map(str, models), "real", "still", "mismatched"]
+    rows = [*map(str, models), "real", "still", "mismatched", "linear"]
     parts = []
     for split in splits:
         output = task.out / f"{name}-{split}.json"
