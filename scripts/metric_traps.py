@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from lipglance.dlib68 import Dlib68
 from lipglance.errors import InputError
 from lipglance.evaluate import spread
+from lipglance.evaluation_clip import Clip, stored_clip
 from lipglance.geometry import Floats
 from lipglance.measure import measure_clip
 from lipglance.metrics import psnr, psnr_u8
 from lipglance.progress_bar import progress_bar
 from lipglance.results import markdown, markdown_table, summarise
-from lipglance.rows import Clip, Mismatched, Pasted, Real, Row, Still, moved_mouth, stored_clip
+from lipglance.rows import Mismatched, Pasted, Real, Row, Still, moved_mouth
 from lipglance.shards import AUDIO_PER_FRAME, Sample, ShardDataset
 from lipglance.sync import SyncExpert, packaged_expert
 

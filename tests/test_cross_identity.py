@@ -8,8 +8,9 @@ from lipglance.audio import AudioConfig
 from lipglance.crop import CropConfig
 from lipglance.cross_identity import APPLYING, CrossClip, measure_cross, other_identity
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import stored_clip
 from lipglance.geometry import crop_image
-from lipglance.rows import Real, Row, Still, stored_clip
+from lipglance.rows import Real, Row, Still
 from lipglance.shard_writer import ShardWriter
 from lipglance.shards import ShardDataset
 from lipglance.sync import SyncScore

@@ -7,7 +7,7 @@ from skimage.data import astronaut
 from typer.testing import CliRunner
 
 from fake_clips import DrawnDetector, add_clip, drawn_shard, opened_face, track
-from lipglance import cli_evaluate, measure, rows, voice_changes
+from lipglance import cli_evaluate, evaluation_work, measure, rows, voice_changes
 from lipglance import evaluate as job
 from lipglance.errors import InputError
 from lipglance.shard_writer import ShardWriter
@@ -17,7 +17,7 @@ from lipglance.shard_writer import ShardWriter
 def drawn(monkeypatch):
     """Evaluation with the detector of drawn mouths in place of dlib."""
     monkeypatch.setattr(job, "predictor_path", lambda: None)
-    monkeypatch.setattr(job, "_detector", DrawnDetector)
+    monkeypatch.setattr(evaluation_work, "_detector", DrawnDetector)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_real_frames_are_searched_once_for_all_rows(drawn, data, tmp_path, monke
             calls.append(1)
             return super().points(image, near)
 
-    monkeypatch.setattr(job, "_detector", Counting)
+    monkeypatch.setattr(evaluation_work, "_detector", Counting)
     run(data, tmp_path / "r.json", rows=("real", "still", "pasted"), corpora=["OTHER"])
     assert len(calls) == 3 * 2 * 18
 
@@ -94,7 +94,7 @@ def test_records_of_own_identities_do_not_serve_for_others(drawn, data, tmp_path
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "measure_cross", stopped)
+    monkeypatch.setattr(evaluation_work, "measure_cross", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(data, tmp_path / "r.json", rows=("still",), identity="other")
     kept = json.loads((tmp_path / "r.partial.jsonl").read_text().splitlines()[0])
@@ -129,7 +129,7 @@ def test_results_of_one_voice_do_not_serve_for_another(drawn, data, tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "measure_clip", stopped)
+        patch.setattr(evaluation_work, "measure_clip", stopped)
         with pytest.raises(KeyboardInterrupt):
             run(data, tmp_path / "p.json", rows=("still",), voice="white")
     assert json.loads(partial.read_text().splitlines()[0])["voice"] == "white"
@@ -147,7 +147,7 @@ def test_clips_without_word_times_fail_in_a_synthetic_voice_and_are_counted(
             return super().lips(clip)
 
     monkeypatch.setattr(job, "check_voice", lambda voice: {"voice": voice})
-    monkeypatch.setattr(job, "_row", lambda name: Hearing())
+    monkeypatch.setattr(evaluation_work, "_row", lambda name: Hearing())
     with caplog.at_level(logging.WARNING, "lipglance"):
         results = run(data, tmp_path / "r.json", rows=("still",), voice="synthetic")
     assert results["rows"][0]["groups"]["DRAWN"]["failed_clips"] == 3
@@ -183,7 +183,7 @@ def test_an_interrupted_run_goes_on(drawn, data, tmp_path, monkeypatch):
         done.append(clip.sample.key)
         return measure.measure_clip(clip, *options)
 
-    monkeypatch.setattr(job, "measure_clip", failing)
+    monkeypatch.setattr(evaluation_work, "measure_clip", failing)
     output = tmp_path / "r.json"
     with pytest.raises(KeyboardInterrupt):
         run(data, output)
@@ -194,7 +194,9 @@ def test_an_interrupted_run_goes_on(drawn, data, tmp_path, monkeypatch):
         file.write('{"key": "clip2", "row": "re')
     again = []
     monkeypatch.setattr(
-        job, "measure_clip", lambda c, *a: again.append(c.sample) or measure.measure_clip(c, *a)
+        evaluation_work,
+        "measure_clip",
+        lambda c, *a: again.append(c.sample) or measure.measure_clip(c, *a),
     )
     results = run(data, output)
     assert len(again) == 3
@@ -271,7 +273,7 @@ def test_results_of_the_same_question_are_kept(drawn, data, tmp_path, monkeypatc
         raise AssertionError("measured again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "measure_clip", not_again)
+        patch.setattr(evaluation_work, "measure_clip", not_again)
         assert run(data, output, limit=1, keep=True) == first
     other = run(data, output, rows=("real",), limit=1, keep=True, force=True)
     assert [row["name"] for row in other["rows"]] == ["real"]

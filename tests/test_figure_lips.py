@@ -11,7 +11,8 @@ pytest.importorskip("onnx", reason="needs the train extra: pip install '.[train]
 from fake_clips import HALF, add_clip, draw, places, track
 from lipglance import figure_lips
 from lipglance.cli import main
-from lipglance.rows import ModelRow, opened
+from lipglance.evaluation_clip import opened
+from lipglance.rows import ModelRow
 from lipglance.shard_writer import ShardWriter
 from lipglance.shards import ShardDataset
 from synthetic_shards import write_shards

@@ -7,9 +7,10 @@ from lipglance.audio import AudioConfig
 from lipglance.crop import CropConfig
 from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import Clip
 from lipglance.geometry import crop_image
 from lipglance.metrics import opening
-from lipglance.rows import Clip, Pasted, Real, Row, Still
+from lipglance.rows import Pasted, Real, Row, Still
 from lipglance.shard_writer import ShardWriter
 from lipglance.shards import ShardDataset
 from lipglance.sync import SyncScore

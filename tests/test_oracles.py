@@ -9,6 +9,7 @@ from fake_clips import drawn_shard
 from lipglance import oracles, rows
 from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import Clip
 from lipglance.face_points import MOUTH_20
 from lipglance.shards import ShardDataset
 from test_glance import folder, model  # noqa: F401
@@ -23,7 +24,7 @@ def clip(tmp_path_factory):
     (sample,) = ShardDataset(shard)
     path = drawn / "clip.mkv"
     path.write_bytes(sample.clip_bytes())
-    return rows.Clip(sample, path)
+    return Clip(sample, path)
 
 
 def test_changes_begin_at_nothing_and_are_those_of_the_codes(model):  # noqa: F811

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from fake_clips import HALF, add_clip, draw, places, track  # noqa: E402
 from lipglance import evaluate as job  # noqa: E402
+from lipglance import evaluation_work  # noqa: E402
 from lipglance.cli import main  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.reproduce import Task, published, row_configs  # noqa: E402
@@ -36,10 +37,10 @@ def drawn_detector(monkeypatch):
 
     def measured(todo, workers):
         for item in todo:
-            yield job._measure(item)
+            yield evaluation_work._measure(item)
 
-    monkeypatch.setattr(job, "_detector", DrawnDetector)
-    monkeypatch.setattr(job, "_measured", measured)
+    monkeypatch.setattr(evaluation_work, "_detector", DrawnDetector)
+    monkeypatch.setattr(job, "measured", measured)
     monkeypatch.setattr(job, "predictor_path", lambda: None)
 
 

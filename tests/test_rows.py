@@ -8,6 +8,7 @@ from lipglance import rows
 from lipglance.audio import AudioConfig
 from lipglance.crop import CropConfig, video_crops
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import Clip
 from lipglance.geometry import crop_image
 from lipglance.shards import ShardDataset
 
@@ -21,7 +22,7 @@ def clip(tmp_path_factory):
     (sample,) = ShardDataset(shard)
     path = folder / "clip.mkv"
     path.write_bytes(sample.clip_bytes())
-    return rows.Clip(sample, path)
+    return Clip(sample, path)
 
 
 class Session:
@@ -95,7 +96,7 @@ def test_a_model_gets_its_own_crop_and_rate_and_no_more_sound_than_frames(clip):
     assert lips[:, 0, 0, 0].tolist() == [1] * 5 + [2] * (FRAMES - 5)
     assert model.sessions[0].heard == FRAMES * 8000 // 25
     shorter = clip.sample.entry._replace(frames=10)
-    row.lips(rows.Clip(type(clip.sample)(clip.sample.shard, shorter), clip.path))
+    row.lips(Clip(type(clip.sample)(clip.sample.shard, shorter), clip.path))
     assert model.sessions[1].heard == 10 * 8000 // 25
     np.testing.assert_array_equal(model.sessions[0].identity, clip.identity(CropConfig(size=96)))
 
@@ -121,7 +122,7 @@ def test_other_rows_paint_by_the_compositor(clip):
 
 def test_sound_that_ends_early_is_not_filled_up(clip):
     longer = clip.sample.entry._replace(frames=FRAMES + 5)
-    audio = rows.Clip(type(clip.sample)(clip.sample.shard, longer), clip.path).audio(RATE)
+    audio = Clip(type(clip.sample)(clip.sample.shard, longer), clip.path).audio(RATE)
     assert len(audio) == FRAMES * RATE // 25
 
 
@@ -149,7 +150,7 @@ def test_a_model_is_described_by_its_facts_and_the_digest_of_its_networks(tmp_pa
 def test_mismatched_shows_the_next_clip_of_the_speaker(tmp_path):
     shard = drawn_shard(tmp_path / "val-00000.tar", clips=2, frames=FRAMES, split="val")
     one, two = ShardDataset(shard)
-    made = rows.Mismatched().lips(rows.Clip(one, tmp_path / "none"))
+    made = rows.Mismatched().lips(Clip(one, tmp_path / "none"))
     assert made.shape == (FRAMES, 64, 64, 3)
     np.testing.assert_array_equal(made[0], two.crops()[0])
 
@@ -165,7 +166,7 @@ def test_linear_begins_at_the_true_first_frame_and_paints_nothing(tmp_path):
     sample = ShardDataset(tmp_path, split="val")[0]
     path = tmp_path / "clip.mkv"
     path.write_bytes(sample.clip_bytes())
-    row, drawn = rows.Linear(), rows.Clip(sample, path)
+    row, drawn = rows.Linear(), Clip(sample, path)
     real = np.random.default_rng(0).uniform(40, 60, (FRAMES, 68, 2))
     told = row.points(drawn, real)
     assert row.lips(drawn) is None

@@ -7,10 +7,11 @@ from fake_clips import CROP, HALF, DrawnDetector, add_clip, draw, drawn_shard, p
 from lipglance.crop import CropConfig
 from lipglance.cross_identity import measure_cross
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import stored_clip
 from lipglance.geometry import crop_image
 from lipglance.measure import measure_clip
 from lipglance.reference import filmed
-from lipglance.rows import Pasted, Real, Row, Still, stored_clip
+from lipglance.rows import Pasted, Real, Row, Still
 from lipglance.shard_writer import ShardWriter
 from lipglance.shards import ShardDataset
 from lipglance.voiced_clips import VOICES, FastClip, babblers_of, check_voice, voiced

@@ -21,11 +21,12 @@ from lipglance import metrics
 from lipglance.crop import CropConfig
 from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import Clip
 from lipglance.evaluation_crop import SIZE, mouth_place, square_at
 from lipglance.geometry import Floats, Image, apply
 from lipglance.measure import METRICS, leaving_out, measure_clip
 from lipglance.reference import Detector, Reference, filmed
-from lipglance.rows import Clip, Real, Row
+from lipglance.rows import Real, Row
 from lipglance.shards import Sample
 from lipglance.sync import SyncExpert
 

@@ -9,55 +9,34 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, zip_longest
-from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import cv2
-
 from lipglance import __version__
-from lipglance.cross_identity import measure_cross, other_identity
-from lipglance.dlib68 import Dlib68, predictor_path
+from lipglance.cross_identity import other_identity
+from lipglance.dlib68 import predictor_path
 from lipglance.errors import InputError
-from lipglance.measure import PROTOCOL, VIEWS, leaving_out, measure_clip
+from lipglance.evaluation_work import Record, Task, measured
+from lipglance.measure import PROTOCOL, VIEWS
 from lipglance.progress_bar import progress_bar
 from lipglance.results import about_data, summarise
-from lipglance.rows import Row, describe_row, make_row, opened
+from lipglance.rows import describe_row
 from lipglance.runtime import hardware
 from lipglance.shard_index import write_text
 from lipglance.shards import Sample, ShardDataset
 from lipglance.sync import SyncExpert, describe_expert, packaged_expert
-from lipglance.voiced_clips import FAST_LEAVES_OUT, babblers_of, check_voice, voiced
+from lipglance.voiced_clips import babblers_of, check_voice
 
 log = logging.getLogger("lipglance")
 
-Record = dict[str, Any]
 Place = tuple[str, str, str]
 """Corpus, key of the clip, row."""
 
 IDENTITIES = ("own", "other")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One clip to be measured with some rows."""
-
-    sample: Sample
-    face: Sample | None
-    """The clip whose first frame says the sound; None for the sample's own."""
-    rows: list[str]
-    view: str
-    expert: Path | None
-    voice: str = "clean"
-    babblers: tuple[Sample, ...] = ()
 
 
 def evaluate(
@@ -133,7 +112,8 @@ def evaluate(
         task["identities"] = about["identities"]["sha256"]
     expert = expert or packaged_expert()
     if expert is not None:
-        _expert(expert)
+        # Else every clip would tell what is wrong with it.
+        SyncExpert(expert, threads=1)
     task["expert"] = None if expert is None else describe_expert(expert)
     asked = hashlib.sha256(json.dumps([task, limit]).encode()).hexdigest()
     if keep and (before := _kept(output, asked)) is not None:
@@ -236,7 +216,7 @@ def _run(
     with progress_bar("evaluating", len(tasks), shown=progress, done=done) as tell:
         if todo:
             with partial.open("a", encoding="utf-8") as file:
-                for count, made in enumerate(_measured(todo, min(workers, len(todo))), done + 1):
+                for count, made in enumerate(measured(todo, min(workers, len(todo))), done + 1):
                     for record in made:
                         records[record["corpus"], record["key"], record["row"]] = record
                         file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -244,86 +224,6 @@ def _run(
                             log.warning("%s, %s: %s", record["key"], record["row"], record["error"])
                     file.flush()
                     tell(count)
-
-
-def _measured(todo: list[Task], workers: int) -> Iterator[list[Record]]:
-    if workers == 1:
-        yield from map(_measure, todo)
-        return
-    # Spawned, because threads of onnxruntime and OpenCV do not survive a fork.
-    with (
-        _one_thread(),
-        ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool,
-    ):
-        try:
-            futures = [pool.submit(_measure, task) for task in todo]
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started meanwhile multiply matrices with one thread each, or they would contend."""
-    before = os.environ.get("OPENBLAS_NUM_THREADS")
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OPENBLAS_NUM_THREADS"]
-        else:
-            os.environ["OPENBLAS_NUM_THREADS"] = before
-
-
-def _quiet() -> None:
-    """One thread for each process; no warnings, which every pass over a clip would repeat."""
-    cv2.setNumThreads(1)
-    log.setLevel(logging.ERROR)
-
-
-@lru_cache(maxsize=1)
-def _detector() -> Dlib68:
-    return Dlib68()
-
-
-@lru_cache(maxsize=16)
-def _row(name: str) -> Row:
-    return make_row(name)
-
-
-@lru_cache(maxsize=2)
-def _expert(folder: Path) -> SyncExpert:
-    return SyncExpert(folder, threads=1)
-
-
-def _measure(task: Task) -> list[Record]:
-    """Records of one clip for the task's rows, made in this process."""
-    entry = task.sample.entry
-    head: Record = {"key": entry.key, "corpus": entry.corpus, "speaker": entry.speaker}
-    head["frames"] = entry.frames
-    if task.face is not None:
-        face = task.face.entry
-        head["face"] = {name: getattr(face, name) for name in ("corpus", "split", "speaker", "key")}
-    try:
-        with ExitStack() as files:
-            own = files.enter_context(opened(task.sample))
-            clip = voiced(own, task.voice, task.babblers)
-            head["frames"] = clip.frames
-            rows = [_row(name) for name in task.rows]
-            judge = None if task.expert is None else _expert(task.expert)
-            if task.face is None:
-                made = measure_clip(clip, rows, _detector(), task.view, judge)
-            else:
-                other = files.enter_context(opened(task.face))
-                made = measure_cross(other, clip, rows, _detector(), task.view, judge)
-            if task.voice == "fast":
-                made = leaving_out(made, FAST_LEAVES_OUT)
-    except InputError as error:
-        made = {name: {"error": str(error)} for name in task.rows}
-    return [head | {"row": name} | made[name] for name in task.rows]
 
 
 def _row_results(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import Clip, opened
 from lipglance.figures import (
     Block,
     Drawing,
@@ -26,7 +27,7 @@ from lipglance.geometry import Image
 from lipglance.models import find_model, load_model, read_info
 from lipglance.portrait import open_portrait
 from lipglance.results import about_data
-from lipglance.rows import Clip, ModelRow, describe_row, opened
+from lipglance.rows import ModelRow, describe_row
 from lipglance.shards import Sample
 
 BEARDED = frozenset({"lrc-ar/n05", "lrc-ar/n07", "lrc-ar/n23"})

@@ -25,10 +25,11 @@ from lipglance import metrics
 from lipglance.cpbd import BLOCK, cpbd
 from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import Clip
 from lipglance.evaluation_crop import SIZE, coverage, put_back, square_at
 from lipglance.geometry import Floats, Image, apply, crop_image
 from lipglance.reference import Detector, Reference, filmed, middles
-from lipglance.rows import Clip, Row
+from lipglance.rows import Row
 from lipglance.shards import FPS
 from lipglance.sync import MIN_FRAMES, SyncExpert
 

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import Clip
 from lipglance.face_points import LOWER_FACE, MOUTH_20, MOUTH_LEFT, MOUTH_RIGHT
 from lipglance.face_shape import ShapeBasis
 from lipglance.geometry import Floats, Image
 from lipglance.glance import GlanceModel
 from lipglance.models import load_model
-from lipglance.rows import Clip, ModelRow, Row, moved_mouth
+from lipglance.rows import ModelRow, Row, moved_mouth
 
 _MOUTH = [LOWER_FACE.index(point) for point in MOUTH_20]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lipglance import metrics
 from lipglance.dlib68 import MOUTH
+from lipglance.evaluation_clip import Clip
 from lipglance.evaluation_crop import SIZE, mouth_place, square_at
 from lipglance.geometry import Floats, Image, apply, invert
-from lipglance.rows import Clip
 from lipglance.voiced_clips import FastClip
 
 

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 
 from .cross_identity import CrossClip
 from .errors import InputError
+from .evaluation_clip import opened
 from .geometry import Image
 from .report_plots import NOT_MODELS, bars, offsets, track
 from .results import CROSS_NOTE, corpora_of, crossed, head, heading, row_lines
-from .rows import make_row, opened
+from .rows import make_row
 from .shards import Sample, ShardDataset
 from .voiced_clips import babblers_of, voiced
 

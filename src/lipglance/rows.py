@@ -9,130 +9,26 @@ sound: landmarks, no picture.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
-from itertools import chain, islice
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipglance import metrics
 from lipglance.compositing import Compositor
-from lipglance.crop import CropConfig, video_crops
+from lipglance.crop import CropConfig
 from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import Clip
 from lipglance.geometry import Floats, Image, apply, crop_image, invert
 from lipglance.linear import LinearMouth, fit
-from lipglance.media import iter_video, read_audio
 from lipglance.models import LipModel, find_model, load_model, read_info
 from lipglance.runtime import networks_digest
-from lipglance.shards import AUDIO_RATE, FPS, Sample, ShardDataset
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A test clip: a prepared sample and its original file at `path`."""
-
-    sample: Sample
-    path: Path
-
-    @property
-    def frames(self) -> int:
-        """Number of frames T at 25 fps."""
-        return self.sample.frames
-
-    @cached_property
-    def crop(self) -> CropConfig:
-        """How the sample's crops were cut."""
-        return CropConfig(**self.sample.meta["crop"])
-
-    @property
-    def words(self) -> Sequence[Sequence[float | str]]:
-        """Start, end (seconds) and word of each word that is said, where the corpus tells."""
-        found: Sequence[Sequence[float | str]] = self.sample.meta.get("words", ())
-        return found
-
-    def pictures(self) -> Iterator[Image]:
-        """The T frames as they are, each (H, W, 3) uint8 RGB, decoded anew at every call.
-
-        InputError where the file gives fewer.
-        """
-        count, expected = 0, self.sample.frames
-        for picture in islice(iter_video(self.path, fps=FPS), expected):
-            count += 1
-            yield picture
-        if count < expected:
-            raise InputError(
-                f"{self.sample.key}: {count} frames decoded, {expected} expected; prepare again"
-            )
-
-    def crops(self) -> NDArray[np.uint8]:
-        """The prepared lip crops, (T, S, S, 3) RGB."""
-        return self.sample.crops()
-
-    def landmarks(self) -> NDArray[np.float32]:
-        """Mesh points in the crops, (T, 468, 2) px, NaN in frames without a face."""
-        return self.sample.landmarks()
-
-    def audio(self, rate: int) -> NDArray[np.float32]:
-        """The clip's sound, mono at `rate` Hz: (n,) float32, no longer than the T frames."""
-        return read_audio(self.path, rate)[: round(self.sample.frames * rate / FPS)]
-
-    def spoken(self, rate: int) -> NDArray[np.float32]:
-        """What is said, undisturbed: what judges hear. As `audio`, which is what rows hear."""
-        return self.audio(rate)
-
-    def silent(self) -> NDArray[np.bool_]:
-        """Frames during which nothing is said for certain, (T,); see `metrics.silent_frames`."""
-        heard = self.spoken(AUDIO_RATE)
-        return metrics.silent_frames(heard, AUDIO_RATE, self.frames, words=self.words)
-
-    def transforms(self, crop: CropConfig | None = None) -> Floats:
-        """Similarities (T, 2, 3), px of the frames to px of the crops (None: the sample's own)."""
-        own = self.sample.transforms().astype(np.float64)
-        if crop is None or crop == self.crop:
-            return own
-        points = apply(invert(own), self.sample.landmarks()).astype(np.float32)
-        return np.asarray(video_crops(points, crop), np.float64)
-
-    def identity(self, crop: CropConfig | None = None) -> Image:
-        """The lip crop of the first frame, (S, S, 3) uint8 RGB."""
-        config = crop or self.crop
-        return crop_image(next(self.pictures()), self.transforms(config)[0], config.size)
-
-    def face_points(self) -> Floats | None:
-        """The first frame's mesh points, (468, 2) px of the frame; None where it has no face."""
-        back = invert(self.sample.transforms()[0].astype(np.float64))
-        points = apply(back, self.sample.landmarks()[0])
-        return points if np.isfinite(points).all() else None
-
-
-def stored_clip(sample: Sample, path: Path) -> Clip:
-    """Write the original file of `sample` to `path` and its own suffix; InputError without one."""
-    data = sample.clip_bytes()
-    if data is None:
-        raise InputError(
-            f"{sample.key}: its shard holds no original clip; prepare the split whole, or take a "
-            "test split"
-        )
-    file = path.with_suffix(sample.meta["clip_suffix"])
-    file.write_bytes(data)
-    return Clip(sample, file)
-
-
-@contextmanager
-def opened(sample: Sample) -> Iterator[Clip]:
-    """A sample with its original file, which is gone again afterwards.
-
-    Raises InputError where the shard holds none, as those of the train split.
-    """
-    with tempfile.TemporaryDirectory(prefix="lipglance-") as folder:
-        yield stored_clip(sample, Path(folder) / "clip")
+from lipglance.shards import Sample, ShardDataset
 
 
 class Row(Protocol):

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from lipglance import metrics
 from lipglance.crop import CropConfig
 from lipglance.errors import InputError
+from lipglance.evaluation_clip import Clip
 from lipglance.geometry import Floats, Image
 from lipglance.media import read_audio
-from lipglance.rows import Clip
 from lipglance.shards import AUDIO_RATE, FPS, Sample
 from lipglance.voice_changes import (
     BABBLERS,
