@@ -259,7 +259,7 @@ def other_sizes(folder: Path, root: Path, calls: int) -> Iterator[str]:
     import torch
     from safetensors.torch import load_file
 
-    from lipglance.config import RendererConfig
+    from lipglance.network_config import RendererConfig
     from lipglance.onnx_files import save_as_half
     from lipglance.renderer_net import RendererNet
 

@@ -8,9 +8,10 @@ torch = pytest.importorskip("torch")
 
 import lipglance  # noqa: E402
 from lipglance.chung import ChungGenerator, cosine_basis  # noqa: E402
-from lipglance.config import GeneratorConfig, from_dict  # noqa: E402
+from lipglance.config import from_dict  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model, read_generator  # noqa: E402
+from lipglance.network_config import GeneratorConfig  # noqa: E402
 from lipglance.trainer import RunOptions, train  # noqa: E402
 from lipglance.vondrick import VondrickGenerator  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402

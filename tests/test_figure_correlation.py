@@ -119,11 +119,12 @@ def test_bad_input_is_one_clear_line(shards, tmp_path, capsys):
 def test_learned_encoders_of_a_run_make_a_second_row(shards, tmp_path):
     torch = pytest.importorskip("torch")
     from lipglance.audio import log_mel
-    from lipglance.config import GeneratorConfig, LossConfig, TrainConfig, to_dict
+    from lipglance.config import LossConfig, TrainConfig, to_dict
     from lipglance.correlation import AudioDerivativeEncoder, FlowEncoder
     from lipglance.figure_encoders import LearnedCorrelation
     from lipglance.flow import video_flow
     from lipglance.generator import Generator
+    from lipglance.network_config import GeneratorConfig
 
     torch.manual_seed(0)
     config = TrainConfig(

@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lipglance.config import GeneratorConfig  # noqa: E402
 from lipglance.generator import Fusion, Generator  # noqa: E402
+from lipglance.network_config import GeneratorConfig  # noqa: E402
 
 
 def test_full_width_has_the_papers_size():

@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lipglance.config import GeneratorConfig  # noqa: E402
 from lipglance.generator import Generator  # noqa: E402
 from lipglance.lessons import ShapeCode, hear, paint  # noqa: E402
+from lipglance.network_config import GeneratorConfig  # noqa: E402
 
 
 @pytest.fixture

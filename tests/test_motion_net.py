@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lipglance.config import MotionConfig  # noqa: E402
 from lipglance.motion_net import ROWS, MotionNet, RestNet  # noqa: E402
+from lipglance.network_config import MotionConfig  # noqa: E402
 
 SMALL = MotionConfig(codes=3, width=8, memory=8)
 

@@ -5,8 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lipglance.config import RendererConfig  # noqa: E402
 from lipglance.mouth_warp import RESIDUAL, compose, net_outputs, window  # noqa: E402
+from lipglance.network_config import RendererConfig  # noqa: E402
 from lipglance.renderer_net import RendererNet, rendered  # noqa: E402
 
 

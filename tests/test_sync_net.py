@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lipglance.config import SyncConfig  # noqa: E402
+from lipglance.network_config import SyncConfig  # noqa: E402
 from lipglance.sync_net import CONTEXT, SyncNet, shifted_cosine  # noqa: E402
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .config import AutoencoderConfig
 from .layers import BatchRenorm, Residual, TimeConv, conv_norm_relu, init_weights
+from .network_config import AutoencoderConfig
 
 
 class LipAutoencoder(nn.Module):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import GeneratorConfig
 from .layers import conv_norm_relu, init_weights
+from .network_config import GeneratorConfig
 
 COEFFICIENTS = 12
 WINDOW = 35

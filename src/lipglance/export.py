@@ -18,12 +18,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .audio import AudioConfig
-from .config import GeneratorConfig, TrainConfig, from_dict, to_dict
+from .config import TrainConfig, from_dict, to_dict
 from .crop import CropConfig
 from .errors import InputError
 from .generators import GENERATORS, make_generator, speaking
 from .models import ModelInfo
 from .motion_export import write_motion
+from .network_config import GeneratorConfig
 from .onnx_files import as_half, save_as_half
 from .renderer_export import write_renderer
 from .sync_export import write_sync

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .config import GeneratorConfig
 from .layers import BatchRenorm, Residual, TimeConv, conv_norm_relu, init_weights
+from .network_config import GeneratorConfig
 
 
 class AudioEncoder(nn.Module):

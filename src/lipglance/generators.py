@@ -8,9 +8,10 @@ from typing import Protocol, cast
 from torch import Tensor, nn
 
 from .chung import ChungGenerator
-from .config import GeneratorConfig, TrainConfig
+from .config import TrainConfig
 from .errors import InputError
 from .generator import Generator
+from .network_config import GeneratorConfig
 from .vondrick import VondrickGenerator
 
 GENERATORS: dict[str, Callable[[GeneratorConfig], nn.Module]] = {

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import MotionConfig
 from .motion import UNHEARD
+from .network_config import MotionConfig
 from .speech_net import FEATURES, REACH, SpeechNet
 
 ROWS = 4

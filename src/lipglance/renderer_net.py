@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import RendererConfig
 from .mouth_warp import CHANNELS, RESIDUAL
+from .network_config import RendererConfig
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import SyncConfig
+from .network_config import SyncConfig
 
 CONTEXT = 5
 """Video frames that a vector is made from; T frames give T - 4 vectors."""

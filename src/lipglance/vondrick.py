@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .config import GeneratorConfig
 from .discriminator import AudioStream
 from .layers import init_weights
+from .network_config import GeneratorConfig
 
 NOISE = 100
 
