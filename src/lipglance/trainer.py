@@ -23,6 +23,7 @@ from torch import nn
 
 from .config import TrainConfig, from_dict, to_dict
 from .errors import InputError
+from .heap import keep_freed_memory
 from .learner import Draw, make_learner
 from .runtime import hardware
 
@@ -117,6 +118,8 @@ def train(
         strategy="ddp" if options.devices > 1 else "auto",
     )
     fabric.launch()
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     start = None if begin_with is None else Path(begin_with)
     return _Run(fabric, config, list(data), Path(run), options, start).go()
 
