@@ -8,6 +8,7 @@ from pathlib import Path
 
 from product_targets import targets
 
+from lipglance.ablation import differences
 from lipglance.reproduce import published
 from lipglance.results import budgets, corpora_of, crossed, markdown
 
@@ -54,7 +55,7 @@ def main(paths: list[str]) -> None:
                 parts.append(table)
         machine = results["hardware"]
         where = f"{machine['cpu']}, {machine['cores']} cores, {results['seconds']:.0f} s."
-        parts += [markdown(results), where]
+        parts += [part for part in (markdown(results), differences(results), where) if part]
         if path.stem.startswith("table2"):
             corpora = [corpus for corpus, _ in corpora_of(results) if corpus not in printed]
             parts += [text for corpus in corpora if (text := published(corpus))]

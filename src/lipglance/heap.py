@@ -21,4 +21,5 @@ def keep_freed_memory() -> bool:
         return False
     largest = 2**31 - 1
     wanted = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, largest), (_TOP_PAD, 64 * 2**20))
-    return all([mallopt(name, value) == 1 for name, value in wanted])
+    taken = [mallopt(name, value) == 1 for name, value in wanted]
+    return all(taken)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from .ablation import differences
 from .config import TrainConfig, load_config
 from .errors import InputError
 from .evaluate import evaluate
@@ -233,7 +234,7 @@ def measured(
             force=True,
             command=task.command,
         )
-        parts.append(markdown(results))
+        parts += [part for part in (markdown(results), differences(results)) if part]
     text = "\n\n".join(parts)
     write_text(task.out / f"{name}.md", text + "\n")
     return text
