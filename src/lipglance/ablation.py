@@ -56,7 +56,7 @@ def differences(results: Mapping[str, Any], full: str = "e", seed: str = "e-agai
 
 
 def _values(row: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, float | None]]:
-    return {(c["corpus"], c["key"]): c["values"] for c in row["clips"] if "values" in c}
+    return {(c["corpus"], c["key"]): c["values"] for c in row.get("clips", ()) if "values" in c}
 
 
 def _apart(
