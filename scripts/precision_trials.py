@@ -87,6 +87,13 @@ def widened(path: Path) -> onnx.ModelProto:
     return model
 
 
+def before_features(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes up to the first convolution: powers of sound span more than 256 levels."""
+    nodes = list(model.graph.node)
+    first = next(k for k, node in enumerate(nodes) if node.op_type == "Conv")
+    return [node.name for node in nodes[: first + 1]]
+
+
 def as_bfloat16(model: onnx.ModelProto) -> onnx.ModelProto:
     """The network computing in bfloat16, with fp32 in and out."""
     graph, low, high = model.graph, TensorProto.BFLOAT16, TensorProto.FLOAT
@@ -141,7 +148,14 @@ def write_variants(folder: Path, root: Path, inputs: Mapping[str, list[Any]]) ->
         onnx.save(as_bfloat16(widened(folder / f"{part}.onnx")), str(to))
 
     def dynamic(part: str, to: Path) -> None:
-        quantize_dynamic(plain / f"{part}.onnx", to, per_channel=True, weight_type=QuantType.QInt8)
+        source = plain / f"{part}.onnx"
+        quantize_dynamic(
+            source,
+            to,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=before_features(onnx.load(str(source))),
+        )
 
     def static(part: str, to: Path) -> None:
         quantize_static(plain / f"{part}.onnx", to, _reader(inputs[part]), per_channel=True)

@@ -68,10 +68,12 @@ class SpeechNet(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """See the class."""
-        # 50 dB a unit, 0 dB at 1. Powers span more than half precision holds.
+        # 50 dB a unit, 0 dB at 1. Powers span more than half precision holds, so they are counted
+        # from each row's loudest band.
         with torch.autocast(mel.device.type, enabled=False):
-            power = torch.exp((mel.float() - 1.0) * (5.0 * math.log(10.0))) @ self.bands.t()
-            heard = torch.log(power + 1e-20) / math.log(10.0) + _FULL_SCALE
+            loudest = mel.float().amax(-1, keepdim=True)
+            power = torch.exp((mel.float() - loudest) * (5.0 * math.log(10.0))) @ self.bands.t()
+            heard = torch.log10(power.clamp(min=1e-20)) + 5.0 * (loudest - 1.0) + _FULL_SCALE
         x = heard[:, None]
         for index, (layer, (*_, pool)) in enumerate(zip(self.layers, _LAYERS, strict=True)):
             x = layer(x)
