@@ -6,11 +6,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lipglance.audio import log_mel  # noqa: E402
+from lipglance.checkpoint import read_checkpoint  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model  # noqa: E402
 from lipglance.motion import UNHEARD, Motion  # noqa: E402
 from lipglance.motion_export import load_motion  # noqa: E402
-from lipglance.trainer import read_checkpoint, train  # noqa: E402
+from lipglance.trainer import train  # noqa: E402
 from synthetic_shards import draw_clip, write_shards  # noqa: E402
 from test_motion_learner import CPU, tiny  # noqa: E402
 

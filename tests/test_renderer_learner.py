@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from faces import astronaut, astronaut_landmarks  # noqa: E402
+from lipglance.checkpoint import read_checkpoint  # noqa: E402
 from lipglance.config import from_dict  # noqa: E402
 from lipglance.crop import CropConfig, picture_crop  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
@@ -14,7 +15,7 @@ from lipglance.face_points import LIPS  # noqa: E402
 from lipglance.geometry import apply, crop_image  # noqa: E402
 from lipglance.renderer_batches import RendererSource  # noqa: E402
 from lipglance.shard_writer import ShardWriter  # noqa: E402
-from lipglance.trainer import RunOptions, read_checkpoint, train  # noqa: E402
+from lipglance.trainer import RunOptions, train  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
 
 CPU = RunOptions(accelerator="cpu", threads=2)

@@ -9,9 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from lipglance.checkpoint import read_checkpoint  # noqa: E402
 from lipglance.config import from_dict  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
-from lipglance.trainer import RunOptions, read_checkpoint, train  # noqa: E402
+from lipglance.trainer import RunOptions, train  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
 
 CPU = RunOptions(accelerator="cpu", threads=1)

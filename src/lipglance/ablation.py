@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
 from .metrics import bootstrap
-from .results import TITLES, markdown_table
+from .results import TITLES, markdown_table, short_names
+from .rows import BUILT_IN
 
 METRICS = ("lmd", "aperture_r", "articulation", "ssim", "cpbd", "lse_c")
 _DIGITS = {"ssim": 3, "cpbd": 3}
-_BASELINES = ("real", "still", "mismatched", "linear")
 
 
 def differences(results: Mapping[str, Any], full: str = "e", seed: str = "e-again") -> str:
@@ -27,7 +26,7 @@ def differences(results: Mapping[str, Any], full: str = "e", seed: str = "e-agai
         difference is bold where its interval leaves out 0 and it is larger than that of the other
         seed. Empty where there is no full row.
     """
-    rows = {PurePath(row["name"]).name: _values(row) for row in results["rows"]}
+    rows = dict(zip(short_names(results), map(_values, results["rows"]), strict=True))
     if full not in rows:
         return ""
     chance = {
@@ -35,7 +34,7 @@ def differences(results: Mapping[str, Any], full: str = "e", seed: str = "e-agai
         for name in METRICS
     }
     lines = []
-    names = [name for name in rows if name not in (full, *_BASELINES)]
+    names = [name for name in rows if name != full and name not in BUILT_IN]
     for row in sorted(names, key=lambda name: name != seed):
         cells = []
         for name in METRICS:

@@ -21,6 +21,7 @@ from .audio import AudioConfig, log_mel
 from .config import DataConfig
 from .errors import InputError
 from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, MOUTH_LEFT, MOUTH_RIGHT
+from .mel_variation import level, power
 from .shards import ShardDataset
 
 TOP, BOTTOM = 0, 17
@@ -222,7 +223,7 @@ def vary_audio(
         loud = np.percentile(mel, 90)
         tilt = np.linspace(0, rng.uniform(-0.6, 0.2), mel.shape[1])
         noise = loud - rng.uniform(0.2, 0.8) + tilt + rng.normal(0, 0.08, mel.shape)
-        mel = np.asarray(np.log10(10 ** (mel * 5.0) + 10 ** (noise * 5.0)) / 5.0, np.float32)
+        mel = level(power(mel) + power(np.asarray(noise, np.float32)))
     if rng.random() < data.band_limit:
         mel = mel.copy()
         # 128 Slaney bands to 8 kHz: band 88 is about 3.1 kHz, a telephone's edge.

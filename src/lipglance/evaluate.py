@@ -20,7 +20,7 @@ from lipglance import __version__
 from lipglance.cross_identity import other_identity
 from lipglance.dlib68 import predictor_path
 from lipglance.errors import InputError
-from lipglance.evaluation_work import Record, Task, measured
+from lipglance.evaluation_work import Record, Task, measured, open_expert
 from lipglance.measure import PROTOCOL, VIEWS
 from lipglance.progress_bar import progress_bar
 from lipglance.results import about_data, summarise
@@ -28,7 +28,7 @@ from lipglance.rows import describe_row
 from lipglance.runtime import hardware
 from lipglance.shard_index import write_text
 from lipglance.shards import Sample, ShardDataset
-from lipglance.sync import SyncExpert, describe_expert, packaged_expert
+from lipglance.sync import describe_expert, packaged_expert
 from lipglance.voiced_clips import babblers_of, check_voice
 
 log = logging.getLogger("lipglance")
@@ -113,7 +113,7 @@ def evaluate(
     expert = expert or packaged_expert()
     if expert is not None:
         # Else every clip would tell what is wrong with it.
-        SyncExpert(expert, threads=1)
+        open_expert(expert)
     task["expert"] = None if expert is None else describe_expert(expert)
     asked = hashlib.sha256(json.dumps([task, limit]).encode()).hexdigest()
     if keep and (before := _kept(output, asked)) is not None:

@@ -94,7 +94,8 @@ def _row(name: str) -> Row:
 
 
 @lru_cache(maxsize=2)
-def _expert(folder: Path) -> SyncExpert:
+def open_expert(folder: Path) -> SyncExpert:
+    """The sync expert of a folder, opened once in each process; InputError where it is none."""
     return SyncExpert(folder, threads=1)
 
 
@@ -112,7 +113,7 @@ def _measure(task: Task) -> list[Record]:
             clip = voiced(own, task.voice, task.babblers)
             head["frames"] = clip.frames
             rows = [_row(name) for name in task.rows]
-            judge = None if task.expert is None else _expert(task.expert)
+            judge = None if task.expert is None else open_expert(task.expert)
             if task.face is None:
                 made = measure_clip(clip, rows, _detector(), task.view, judge)
             else:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .audio import AudioConfig
+from .checkpoint import read_checkpoint
 from .config import TrainConfig, from_dict, to_dict
 from .crop import CropConfig
 from .errors import InputError
@@ -28,7 +29,6 @@ from .network_config import GeneratorConfig
 from .onnx_files import as_half, save_as_half
 from .renderer_export import write_renderer
 from .sync_export import write_sync
-from .trainer import read_checkpoint
 
 TOLERANCE = 4 / 255
 """Largest difference of one output value, in [-1, 1], that storing as fp16 may make."""

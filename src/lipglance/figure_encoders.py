@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lipglance.audio import AudioConfig, log_mel
+from lipglance.checkpoint import read_checkpoint
 from lipglance.config import from_dict
 from lipglance.correlation import AudioDerivativeEncoder, FlowEncoder
 from lipglance.errors import InputError
@@ -16,7 +17,6 @@ from lipglance.figure_correlation import OFFSETS, Floats, Measure
 from lipglance.flow import video_flow
 from lipglance.generator import Generator
 from lipglance.shards import Sample
-from lipglance.trainer import read_checkpoint
 
 STRIDE = 2
 """Frames from one window of sound to the next; motion is looked at from every frame on."""

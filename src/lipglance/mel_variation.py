@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio import AudioConfig, mel_filters
+from .rows_between import rows_at
 
 FloatArray = NDArray[np.float32]
 
@@ -43,20 +44,12 @@ def level(power: FloatArray) -> FloatArray:
 
 def resampled(values: FloatArray, count: int) -> FloatArray:
     """Rows ``(N, C)`` spread over `count` rows."""
-    at = (np.arange(count) + 0.5) * (len(values) / count) - 0.5
-    at = at.clip(0, len(values) - 1)
-    low = np.minimum(at.astype(int), len(values) - 2)
-    share = (at - low)[:, None].astype(np.float32)
-    return np.asarray(values[low] * (1 - share) + values[low + 1] * share, np.float32)
+    return rows_at(values, (np.arange(count) + 0.5) * (len(values) / count) - 0.5)
 
 
 def moved_bands(mel: FloatArray, bands: float) -> FloatArray:
     """Move the bands up, or down where `bands` < 0: another voice."""
-    at = (np.arange(mel.shape[1]) - bands).clip(0, mel.shape[1] - 1)
-    low = np.minimum(at.astype(int), mel.shape[1] - 2)
-    share = (at - low).astype(np.float32)
-    moved: FloatArray = mel[:, low] * (1 - share) + mel[:, low + 1] * share
-    return moved
+    return np.ascontiguousarray(rows_at(mel.T, np.arange(mel.shape[1]) - bands).T)
 
 
 def hidden(mel: FloatArray, masks: int, rng: np.random.Generator) -> FloatArray:

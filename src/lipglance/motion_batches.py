@@ -19,6 +19,7 @@ from .face_shape import ShapeBasis, fit_basis
 from .geometry import Floats
 from .mel_variation import hidden, moved_bands, resampled, with_babble, with_noise, without_lows
 from .motion_net import ROWS
+from .rows_between import rows_at
 from .shards import ShardDataset
 
 FloatArray = npt.NDArray[np.float32]
@@ -238,13 +239,7 @@ def _filled(landmarks: FloatArray) -> Floats | None:
     seen = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
     if len(seen) < SHORTEST:
         return None
-    near = np.arange(len(points))
-    flat = points[seen].reshape(len(seen), -1)
-    at = np.interp(near, seen, np.arange(len(seen)))
-    low = np.minimum(at.astype(int), len(seen) - 2)
-    share = (at - low)[:, None]
-    filled = flat[low] * (1 - share) + flat[low + 1] * share
-    return np.asarray(filled.reshape(points.shape), np.float64)
+    return rows_at(points[seen], np.interp(np.arange(len(points)), seen, np.arange(len(seen))))
 
 
 def _steadied(shapes: Floats) -> Floats:

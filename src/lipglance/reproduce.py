@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .ablation import differences
+from .checkpoint import read_checkpoint
 from .config import TrainConfig, load_config
 from .errors import InputError
 from .evaluate import evaluate
 from .export import export_model
 from .results import markdown, markdown_table
 from .shard_index import write_text
-from .trainer import RunOptions, read_checkpoint, train
+from .trainer import RunOptions, train
 
 log = logging.getLogger("lipglance")
 

@@ -141,18 +141,19 @@ def head(results: Mapping[str, Any]) -> list[str]:
 
 def row_lines(results: Mapping[str, Any], corpus: str) -> list[list[str]]:
     """A line for each row: its name, the metrics, what is missing."""
-    groups = [(row["name"], row["groups"].get(corpus)) for row in results["rows"]]
-    ends = [Path(name).name for name, _ in groups]
+    groups = [row["groups"].get(corpus) for row in results["rows"]]
     return [
-        # The last part of a model's path is enough where it is the only one of that name.
-        [
-            end if ends.count(end) == 1 else name,
-            *(_shown(group, m) for m in shown_metrics(results)),
-            _missing(group),
-        ]
-        for end, (name, group) in zip(ends, groups, strict=True)
+        [name, *(_shown(group, m) for m in shown_metrics(results)), _missing(group)]
+        for name, group in zip(short_names(results), groups, strict=True)
         if group
     ]
+
+
+def short_names(results: Mapping[str, Any]) -> list[str]:
+    """The rows' names: the last part of a model's path where it is the only one of that name."""
+    names = [row["name"] for row in results["rows"]]
+    ends = [Path(name).name for name in names]
+    return [end if ends.count(end) == 1 else name for end, name in zip(ends, names, strict=True)]
 
 
 def corpora_of(results: Mapping[str, Any]) -> list[tuple[str, int]]:

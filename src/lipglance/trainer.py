@@ -11,9 +11,8 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import nn
 
+from .checkpoint import Progress, check_same_run, read_checkpoint
 from .config import TrainConfig, from_dict, to_dict
 from .errors import InputError
 from .heap import keep_freed_memory
@@ -30,9 +30,6 @@ from .runtime import hardware
 log = logging.getLogger("lipglance")
 
 PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
-_ALLOWED_CHANGES = {
-    "steps", "log_every", "validate_minutes", "checkpoint_minutes", "compile", "accumulate"
-}  # fmt: skip
 _BEGINNING = ("kind", "generator", "autoencoder", "warm_start", "painting_lesson", "audio_lesson")
 """What must agree where a run takes over another's lessons."""
 
@@ -54,25 +51,6 @@ class RunOptions:
     devices: int = 1
     threads: int = 0
     cache_gib: float = 6.0
-
-
-@dataclass
-class Progress:
-    """How far a run has come: steps done of each phase by name, hours, and on what."""
-
-    done: dict[str, int] = field(default_factory=dict)
-    hours: float = 0.0
-    hardware: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for the checkpoint."""
-        return {**self.done, "hours": self.hours, "hardware": self.hardware}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Progress:
-        """Take back what :meth:`to_dict` gave."""
-        done = {k: int(v) for k, v in values.items() if k not in ("hours", "hardware")}
-        return cls(done, float(values["hours"]), list(values["hardware"]))
 
 
 def hardware_name(device: torch.device) -> str:
@@ -265,7 +243,7 @@ class _Run:
     def _resume(self, start: Path | None) -> None:
         if self.checkpoint.is_file():
             state = read_checkpoint(self.checkpoint)
-            _same_run(from_dict(state["config"]), self.config, self.folder)
+            check_same_run(from_dict(state["config"]), self.config, self.folder)
             self.learner.load(state)
             torch.set_rng_state(state["random"])
         elif start is not None:
@@ -287,29 +265,3 @@ class _Run:
                 f"{start} cannot begin this run: {', '.join(changed)} differ; expected a finished "
                 "run of the same networks and lessons with steps: 0"
             )
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint's plain state (no code is run).
-
-    Raises:
-        InputError: there is none, or the file is not one.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
-        raise InputError(
-            f"no checkpoint of lipglance train at {path} ({type(error).__name__}); "
-            "expected the last.pt of a run's folder"
-        ) from error
-    return dict(state)
-
-
-def _same_run(old: TrainConfig, new: TrainConfig, folder: Path) -> None:
-    before, after = to_dict(old), to_dict(new)
-    changed = [k for k in before if before[k] != after[k] and k not in _ALLOWED_CHANGES]
-    if changed:
-        raise InputError(
-            f"{folder} holds a run whose {', '.join(changed)} differ from the config given; "
-            "give another --run folder, or the config it was started with"
-        )
