@@ -49,6 +49,23 @@ def test_is_what_was_trained(run, motion):
     np.testing.assert_allclose(got, wanted, atol=0.02 * np.abs(wanted).max())
 
 
+def test_emphasis_moves_the_mouth_further_from_where_silence_has_it(run, motion, tmp_path):
+    state = read_checkpoint(run / "last.pt")
+    state["config"]["motion"]["emphasis"] = 2.0
+    torch.save(state, tmp_path / "last.pt")
+    loud = Motion(export_model(tmp_path, tmp_path / "model"), threads=1)
+    said = []
+    for one in (motion, loud):
+        session = one.begin()
+        said.append(np.concatenate([session.feed(speech(1.0)), session.finish()]))
+    silent = motion.basis.decode(motion.silent)
+    np.testing.assert_allclose(said[1] - silent, 2 * (said[0] - silent), atol=1e-6)
+    quiet = loud.begin()
+    kept = np.concatenate([quiet.feed(np.zeros(5 * 16000, np.float32)), quiet.finish()])
+    # Silence is where it was, but for what is left of the beginning.
+    np.testing.assert_allclose(kept[-25:], np.broadcast_to(silent, kept[-25:].shape), atol=2e-3)
+
+
 def test_pieces_give_the_same_bits(motion):
     landmarks, sound = draw_clip(3)[2][0], speech(1.0)
     whole = motion.start(landmarks)

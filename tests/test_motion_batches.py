@@ -6,7 +6,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lipglance.config import from_dict  # noqa: E402
-from lipglance.motion_batches import SETTLING, SHORTEST, MotionSource  # noqa: E402
+from lipglance.motion_batches import SETTLING, MotionSource  # noqa: E402
+from lipglance.mouth_track import SHORTEST  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
 
 

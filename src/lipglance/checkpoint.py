@@ -29,6 +29,13 @@ class Progress:
         """Plain values for the checkpoint."""
         return {**self.done, "hours": self.hours, "hardware": self.hardware}
 
+    def add(self, other: Progress) -> None:
+        """Count another run's phases, hours and hardware as this one's."""
+        known = {name: count for name, count in other.done.items() if name in self.done}
+        self.done |= known
+        self.hours += other.hours
+        self.hardware += [name for name in other.hardware if name not in self.hardware]
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Progress:
         """Take back what :meth:`to_dict` gave."""

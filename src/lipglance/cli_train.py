@@ -17,7 +17,8 @@ def train_command(
         list[str] | None, typer.Option("--set", help="config value, as loss.pixel=2")
     ] = None,
     begin_with: Annotated[
-        Path | None, typer.Option(help="run with steps=0 whose lessons a new run takes over")
+        list[Path] | None,
+        typer.Option(help="finished run that a new run takes over; may be repeated"),
     ] = None,
     minutes: Annotated[float, typer.Option(help="stop with a checkpoint after so long; 0: no")] = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -33,7 +34,7 @@ def train_command(
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     logging.getLogger("lipglance").setLevel(logging.INFO)
     options = RunOptions(minutes, accelerator, devices, threads, cache_gib)
-    checkpoint = train(load_config(config, override), list(data), run, options, begin_with)
+    checkpoint = train(load_config(config, override), list(data), run, options, *(begin_with or ()))
     typer.echo(f"checkpoint: {checkpoint}")
 
 

@@ -13,6 +13,7 @@ from .network_config import (
     MotionConfig,
     RendererConfig,
     SyncConfig,
+    TalkerConfig,
 )
 
 MOST_LAYERS = 8
@@ -136,6 +137,7 @@ class TrainConfig:
     sync: SyncConfig = field(default_factory=SyncConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     renderer: RendererConfig = field(default_factory=RendererConfig)
+    talker: TalkerConfig = field(default_factory=TalkerConfig)
 
     @property
     def frames(self) -> int:
@@ -178,6 +180,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
     parts["sync"] = SyncConfig(**parts["sync"])
     parts["motion"] = MotionConfig(**parts["motion"])
     parts["renderer"] = RendererConfig(**parts["renderer"])
+    parts["talker"] = TalkerConfig(**parts["talker"])
     return TrainConfig(**parts)
 
 

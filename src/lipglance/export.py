@@ -27,13 +27,18 @@ from .models import ModelInfo
 from .motion_export import write_motion
 from .network_config import GeneratorConfig
 from .onnx_files import as_half, save_as_half
-from .renderer_export import write_renderer
+from .renderer_export import write_renderer, write_talker
 from .sync_export import write_sync
 
 TOLERANCE = 4 / 255
 """Largest difference of one output value, in [-1, 1], that storing as fp16 may make."""
 
-_WRITERS = {"sync": write_sync, "motion": write_motion, "renderer": write_renderer}
+_WRITERS = {
+    "sync": write_sync,
+    "motion": write_motion,
+    "renderer": write_renderer,
+    "talker": write_talker,
+}
 """What writes the files of kinds that are not lip generators."""
 
 FACTS = ("description", "trained_on", "licence")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import torch
 
@@ -23,6 +23,7 @@ KINDS = {
     "motion": "lipglance.motion_learner:MotionLearner",
     "renderer": "lipglance.renderer_learner:RendererLearner",
     "sync": "lipglance.sync_learner:SyncLearner",
+    "talker": "lipglance.talker_learner:TalkerLearner",
 }
 """What can be trained, by the ``kind`` in its config: ``module:class``."""
 
@@ -89,20 +90,25 @@ class Learner(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Networks (``networks``) and optimizers (``optimizers``) as plain tensors."""
+        """Networks and optimizers as plain tensors; `TrainConfig` says of what kind."""
         ...
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         ...
 
-    def begin_with(self, state: dict[str, Any]) -> None:
-        """Take over what another run's lessons taught; InputError where there are none."""
+    def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
+        """Take over what other runs' checkpoints, by their paths, hold; InputError if it cannot."""
         ...
 
     def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
         """Prepare the early look: writes a PNG and returns the figures on validation clips."""
         ...
+
+
+def refuse_beginning(kind: str) -> NoReturn:
+    """Say that runs of a kind begin with nothing: InputError."""
+    raise InputError(f"{kind} has no other run to begin with; leave --begin-with away")
 
 
 def make_learner(config: TrainConfig, device: torch.device, reduce: Reduce) -> Learner:

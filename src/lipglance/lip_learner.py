@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from .autoencoder import LipAutoencoder
 from .batches import Batch, BatchSource
-from .config import TrainConfig
+from .config import TrainConfig, from_dict, to_dict
 from .correlation import AudioDerivativeEncoder, FlowEncoder
 from .discriminator import Discriminator
+from .errors import InputError
 from .generator import Generator
 from .generators import make_generator, speaking
 from .layers import as_images, channels_last, follow
@@ -30,6 +31,8 @@ from .validation import Validation
 READING_RATE = 2e-3
 READ_CLIPS = 8
 """Clips to a step of the reading lesson; all frames of their windows are read."""
+_BEGINNING = ("kind", "generator", "autoencoder", "warm_start", "painting_lesson", "audio_lesson")
+"""What must agree where a run takes over another's lessons."""
 
 
 class LipLearner:
@@ -117,8 +120,20 @@ class LipLearner:
             net.load_state_dict(state["networks"][name])
         self.optimizers.load(state["optimizers"])
 
-    def begin_with(self, state: dict[str, Any]) -> None:
-        """See `Learner`; discriminator and correlation encoders begin fresh."""
+    def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
+        """See `Learner`: one run's lessons; discriminator and correlation encoders begin fresh."""
+        if len(runs) != 1:
+            raise InputError(f"{len(runs)} runs to begin with; expected one that has the lessons")
+        (start, state), *_ = runs.items()
+        before, after = to_dict(from_dict(state["config"])), to_dict(self.config)
+        changed = [key for key in _BEGINNING if before[key] != after[key]]
+        if state["progress"]["step"]:
+            changed.append("steps (it has gone beyond its lessons)")
+        if changed:
+            raise InputError(
+                f"{start} cannot begin this run: {', '.join(changed)} differ; expected a finished "
+                "run of the same networks and lessons with steps: 0"
+            )
         taught = set(self.networks) - {"discriminator", "audio_encoder", "flow_encoder"}
         for name in taught:
             self.networks[name].load_state_dict(state["networks"][name])

@@ -60,6 +60,8 @@ class Motion:
         audio: how the speech must be sampled and is heard.
         past: video frames heard before the present one.
         ahead: video frames heard after it.
+        emphasis: how many times as far from silence as was heard the mouth moves.
+        silent: (K,) the code of silence.
     """
 
     def __init__(self, folder: Path, threads: int | None = None, engine: str = "auto") -> None:
@@ -69,6 +71,8 @@ class Motion:
             self.audio = AudioConfig(**facts["audio"])
             self.past, self.ahead = int(facts["past"]), int(facts["ahead"])
             self.codes, self.memory = int(facts["codes"]), int(facts["memory"])
+            self.emphasis = float(facts["emphasis"])
+            self.silent: Floats = np.asarray(facts["silent"], np.float64)
             with np.load(folder / "basis.npz", allow_pickle=False) as kept:
                 self.basis: ShapeBasis = ShapeBasis(
                     kept["template"].astype(np.float64), kept["components"].astype(np.float64)
@@ -170,7 +174,8 @@ class MotionSession:
             mel[0, :needed] = self._rows[k * per_frame : k * per_frame + needed]
             said = motion.hear({"mel": mel, "memory": self._memory})
             # One frame at a time: how BLAS rounds depends on how many there are.
-            moved[k] = motion.basis.decode(said[: motion.codes] - self._rest)
+            code = motion.silent + motion.emphasis * (said[: motion.codes] - motion.silent)
+            moved[k] = motion.basis.decode(code - self._rest)
             self._memory = np.ascontiguousarray(said[motion.codes :].reshape(self._memory.shape))
         self._rows = self._rows[ready * per_frame :].copy()
         self._out += ready

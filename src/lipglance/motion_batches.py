@@ -12,22 +12,19 @@ import torch
 from torch import Tensor
 
 from .audio import AudioConfig, log_mel
-from .batches import CLOSED, hush, vary_audio
+from .batches import hush, vary_audio
 from .config import TrainConfig
-from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, MOUTH_LEFT, MOUTH_RIGHT
 from .face_shape import ShapeBasis, fit_basis
-from .geometry import Floats
 from .mel_variation import hidden, moved_bands, resampled, with_babble, with_noise, without_lows
+from .metrics import silent_frames
 from .motion_net import ROWS
-from .rows_between import rows_at
+from .mouth_track import SHORTEST, closed_when, filled, most_closed, openings, steadied, unit
 from .shards import ShardDataset
 
 FloatArray = npt.NDArray[np.float32]
 
 SETTLING = 4
 """Frames that a mouth takes to close when the speech ends; what it does there is not taught."""
-SHORTEST = 12
-"""Clips of fewer frames are left out."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +55,29 @@ class MotionBatch:
 
 @dataclass(frozen=True)
 class MotionClip:
-    """A clip's log-mel (4T, 128), shapes (T, P, 2) less the template, codes, closed frame."""
+    """A clip's log-mel (4T, 128), shapes (T, P, 2) less the template, codes, closed frame.
+
+    hushed: (T,), frames without speech whose mouth was open and is taught closed. sample: its place
+    in the data set. unit: (2, 2), a displacement in the template's unit to px of
+    the crops.
+    """
 
     mel: FloatArray
     shapes: FloatArray
     codes: FloatArray
     closed: int | None
+    hushed: npt.NDArray[np.bool_]
     corpus: str
+    sample: int
+    unit: FloatArray
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """A clip's part in a sequence: log-mel (4N, 128), codes (N, K), which are taught (N,).
 
-    The first `before` and the last `after` frames are silence; then the given picture's shape
-    (P, 2) and code (K,).
+    The first `before` and the last `after` frames are silence, the others the clip's from `start`
+    on, spread over `pace` times as many; `given` is the clip's frame that is shown.
     """
 
     mel: FloatArray
@@ -80,8 +85,15 @@ class _Piece:
     taught: FloatArray
     before: int
     after: int
-    shape: FloatArray
-    given: FloatArray
+    clip: MotionClip
+    start: int
+    pace: float
+    given: int
+
+    def frame(self, place: int) -> int:
+        """The clip's frame that is spoken at the `place`-th frame of the piece."""
+        at = (self.start + place - self.before + 0.5) / self.pace - 0.5
+        return int(min(max(round(at), 0), len(self.clip.codes) - 1))
 
 
 class MotionSource:
@@ -109,22 +121,30 @@ class MotionSource:
     ) -> None:
         self.config, self.plain = config, plain
         samples = ShardDataset(roots, split=split, corpora=config.data.corpora or None)
-        tracks = [_filled(sample.landmarks()) for sample in samples]
+        tracks = [filled(sample.landmarks()) for sample in samples]
         seen = [track for track in tracks if track is not None]
         self.basis = basis or fit_basis(seen, config.motion.codes)
         self.clips = []
-        for sample, track in zip(samples, tracks, strict=True):
+        for index, (sample, track) in enumerate(zip(samples, tracks, strict=True)):
             if track is None or len(track) < SHORTEST:
                 continue
-            shapes = _steadied(self.basis.track_shapes(track))
-            closed = _most_closed(track)
+            shapes = steadied(self.basis.track_shapes(track))
+            closed, sound = most_closed(track), sample.audio()
+            hushed, codes = np.zeros(len(track), np.bool_), self.basis.encode(shapes)
+            if closed is not None and not plain:
+                words = sample.meta.get("words", ())
+                silent = silent_frames(sound, AudioConfig().sample_rate, len(track), words=words)
+                hushed, codes = closed_when(silent, codes, codes[closed], openings(track))
             self.clips.append(
                 MotionClip(
-                    log_mel(sample.audio(), AudioConfig(), len(track)),
+                    log_mel(sound, AudioConfig(), len(track)),
                     (shapes - self.basis.mean).astype(np.float32),
-                    self.basis.encode(shapes).astype(np.float32),
+                    codes.astype(np.float32),
                     closed,
+                    hushed,
                     sample.entry.corpus,
+                    index,
+                    unit(self.basis, track),
                 )
             )
         lengths = np.array([len(clip.codes) for clip in self.clips], np.float64)
@@ -132,7 +152,17 @@ class MotionSource:
 
     def batch(self, seed: int, step: int, size: int, rank: int = 0) -> MotionBatch:
         """Return the batch of a step: always the same for the same arguments."""
-        drawn = [self._draw(np.random.default_rng((seed, step, rank, k))) for k in range(size)]
+        return self.stacked(self.drawn(seed, step, size, rank))
+
+    def drawn(
+        self, seed: int, step: int, size: int, rank: int = 0
+    ) -> list[tuple[FloatArray, list[Piece]]]:
+        """Return the sequences of a step's batch: their sound (4T, 128) and pieces."""
+        return [self._draw(np.random.default_rng((seed, step, rank, k))) for k in range(size)]
+
+    def stacked(self, drawn: Sequence[tuple[FloatArray, list[Piece]]]) -> MotionBatch:
+        """Return sequences as a batch."""
+        size = len(drawn)
         people = max(len(pieces) for _, pieces in drawn)
         codes, points = self.config.motion.codes, self.basis.mean.shape
         shape = np.zeros((size, people, *points), np.float32)
@@ -143,7 +173,8 @@ class MotionSource:
             taught.append(np.concatenate([piece.taught for piece in pieces]))
             owner.append(np.repeat(np.arange(len(pieces)), [len(p.code) for p in pieces]))
             for k, piece in enumerate(pieces):
-                shape[row, k], given[row, k] = piece.shape, piece.given
+                shape[row, k] = piece.clip.shapes[piece.given]
+                given[row, k] = piece.clip.codes[piece.given]
         return MotionBatch(
             torch.from_numpy(np.stack([sound for sound, _ in drawn])),
             torch.from_numpy(np.stack(code)),
@@ -153,7 +184,7 @@ class MotionSource:
             torch.from_numpy(given),
         )
 
-    def _draw(self, rng: np.random.Generator) -> tuple[FloatArray, list[_Piece]]:
+    def _draw(self, rng: np.random.Generator) -> tuple[FloatArray, list[Piece]]:
         """One sequence (4T, 128) and its pieces: clips of one person after another.
 
         Many in a row, because a net that only knew clips of a second or two would learn that
@@ -179,14 +210,14 @@ class MotionSource:
         assert begin == frames
         return sound, pieces
 
-    def _piece(self, rng: np.random.Generator, room: int) -> _Piece:
+    def _piece(self, rng: np.random.Generator, room: int) -> Piece:
         """A clip, with silence around it or not, or as much of it as there is room for."""
         motion = self.config.motion
         clip = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         given = int(rng.integers(len(clip.codes)))
         mel, codes = clip.mel, clip.codes
+        frames = len(codes)
         if not self.plain:
-            frames = len(codes)
             if motion.stretch:
                 frames = round(frames * (1.0 + rng.uniform(-motion.stretch, motion.stretch)))
                 mel, codes = resampled(mel, frames * ROWS), resampled(codes, frames)
@@ -204,7 +235,8 @@ class MotionSource:
         if count < SHORTEST:
             taught[:] = 0.0
         mel = np.pad(mel, ((before * ROWS, after * ROWS), (0, 0)), constant_values=-1.0)
-        return _Piece(mel, code, taught, before, after, clip.shapes[given], clip.codes[given])
+        pace = frames / len(clip.codes)
+        return Piece(mel, code, taught, before, after, clip, start, pace, given)
 
     def _varied(self, mel: FloatArray, rng: np.random.Generator) -> FloatArray:
         motion = self.config.motion
@@ -231,32 +263,3 @@ def _surrounded(
     taught[max(before - SETTLING, 0) : before] = 0.0
     taught[frames - after : frames - after + SETTLING] = 0.0
     return code, taught
-
-
-def _filled(landmarks: FloatArray) -> Floats | None:
-    """Landmarks (T, 468, 2) with frames without a face filled from their neighbours."""
-    points = landmarks.astype(np.float64)
-    seen = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
-    if len(seen) < SHORTEST:
-        return None
-    return rows_at(points[seen], np.interp(np.arange(len(points)), seen, np.arange(len(seen))))
-
-
-def _steadied(shapes: Floats) -> Floats:
-    """Shapes (T, P, 2) whose common trembling (shift of all points) is smoothed away.
-
-    The lips' own motion, relative to the lower face's middle, is left as it is.
-    """
-    middle = shapes.mean(axis=1, keepdims=True)
-    padded = np.concatenate([middle[:1], middle, middle[-1:]])
-    smooth = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
-    return np.asarray(shapes - middle + smooth, np.float64)
-
-
-def _most_closed(track: Floats) -> int | None:
-    """The frame whose mouth is closed best, None where it is never closed."""
-    gap = np.linalg.norm(track[:, INNER_LIP_TOP] - track[:, INNER_LIP_BOTTOM], axis=1)
-    width = np.linalg.norm(track[:, MOUTH_LEFT] - track[:, MOUTH_RIGHT], axis=1)
-    opening = gap / np.maximum(width, 1e-6)
-    least = int(opening.argmin())
-    return least if opening[least] < CLOSED else None

@@ -42,6 +42,15 @@ def load_motion(state: dict[str, Any]) -> tuple[MotionNet, RestNet]:
     return net.eval(), rest.eval()
 
 
+@torch.no_grad()
+def _silent(net: MotionNet, frames: int = 75) -> Tensor:
+    """The code ``(K,)`` of someone who has said nothing for so long."""
+    mel = torch.full((1, frames * ROWS, BANDS), -1.0)
+    codes, _ = net(net.padded(mel), net.silence(1))
+    settled: Tensor = codes[0, -1]
+    return settled
+
+
 def write_motion(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> float:
     """Write both networks as ONNX, the basis, the weights as safetensors, and what they are.
 
@@ -91,6 +100,8 @@ def write_motion(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> 
         "ahead": motion.ahead,
         "codes": motion.codes,
         "memory": motion.memory,
+        "emphasis": motion.emphasis,
+        "silent": [round(float(number), 5) for number in _silent(net)],
         "steps": progress["step"],
         "training": to_dict(config),
         "training_hours": round(progress["hours"], 2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from .errors import InputError
 from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, LIPS, LOWER_FACE, MOUTH_20
 from .face_shape import ShapeBasis
 from .layers import follow
-from .learner import Draw, Phase
-from .motion_batches import SHORTEST, MotionBatch, MotionClip, MotionSource
+from .learner import Draw, Phase, refuse_beginning
+from .motion_batches import MotionBatch, MotionClip, MotionSource
 from .motion_net import ROWS, MotionNet, RestNet
+from .mouth_track import SHORTEST
 from .optimizers import Optimizers, Reduce, decayed
 
 UNIT = 100.0
@@ -72,7 +73,7 @@ class MotionLearner:
 
     def state(self) -> dict[str, Any]:
         """See `Learner`."""
-        basis = self._known()
+        basis = self.known()
         return {
             "networks": {
                 "motion": self.net.state_dict(),
@@ -94,16 +95,17 @@ class MotionLearner:
         self.optimizers.load(state["optimizers"])
         self._use(read_basis(state))
 
-    def begin_with(self, state: dict[str, Any]) -> None:
+    def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
         """See `Learner`."""
-        raise InputError("motion has no lessons to begin with; leave --begin-with away")
+        refuse_beginning("motion")
 
     def _use(self, basis: ShapeBasis) -> None:
         self.basis = basis
         # (K, P, 2) in units of the loss.
         self.components = torch.from_numpy(basis.components * UNIT).float().to(self.device)
 
-    def _known(self) -> ShapeBasis:
+    def known(self) -> ShapeBasis:
+        """The basis of the motion; RuntimeError before the data was opened."""
         if self.basis is None:
             raise RuntimeError("no basis yet; open the data first")
         return self.basis
@@ -117,22 +119,34 @@ class MotionLearner:
         config = self.config
         self.net.train()
         self.rest.train()
-        factor = decayed(step, config.steps, config.warmup, config.decay_from)
-        self.optimizers.set_rate("motion", config.rate * factor)
-        self.optimizers.set_rate("speech", config.rate * factor * config.motion.speech_rate)
         terms = self.terms(self.said(batch), batch)
-        motion = config.motion
-        total = (
+        self.weighted(terms).backward()  # type: ignore[no-untyped-call]
+        self.descend(config.rate * decayed(step, config.steps, config.warmup, config.decay_from))
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The loss that `terms` add up to."""
+        motion = self.config.motion
+        return (
             terms["points"]
             + motion.difference * terms["difference"]
             + motion.spread * terms["spread"]
             + motion.agree * terms["agree"]
         )
-        total.backward()  # type: ignore[no-untyped-call]
+
+    def descend(self, rate: float) -> None:
+        """Do a step at a rate with the gradients there are; the averages follow."""
+        self.optimizers.set_rate("motion", rate)
+        self.optimizers.set_rate("speech", rate * self.config.motion.speech_rate)
         for name in ("motion", "speech"):
-            self.optimizers.step(name, config.clip)
-        follow(self.average, nn.ModuleList([self.net, self.rest]), config.ema)
-        return {name: float(value.detach()) for name, value in terms.items()}
+            self.optimizers.step(name, self.config.clip)
+        follow(self.average, nn.ModuleList([self.net, self.rest]), self.config.ema)
+
+    def begin_with_average(self) -> None:
+        """Let the networks be their running averages, as if they had just been made."""
+        self.net.load_state_dict(self.average[0].state_dict())
+        self.rest.load_state_dict(self.average[1].state_dict())
+        self.optimizers.forget()
 
     def said(self, batch: MotionBatch, *, average: bool = False) -> Tensor:
         """Return codes ``(B, T, K)`` of the shapes that the sound and the given picture say.
@@ -192,10 +206,10 @@ class MotionLearner:
         """
         prefix, split = "", "val"
         try:
-            source = MotionSource(data, split, self.config, self._known(), plain=True)
+            source = MotionSource(data, split, self.config, self.known(), plain=True)
         except InputError:
             prefix, split = "train_", "train"
-            source = MotionSource(data, split, self.config, self._known(), plain=True)
+            source = MotionSource(data, split, self.config, self.known(), plain=True)
         return lambda picture: self._look(source, prefix, picture)
 
     def _heard(self, clip: MotionClip, mel: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -212,7 +226,7 @@ class MotionLearner:
 
     @torch.no_grad()
     def _look(self, source: MotionSource, prefix: str, picture: Path) -> dict[str, float]:
-        basis = self._known()
+        basis = self.known()
         mouth = [LOWER_FACE.index(point) for point in MOUTH_20]
         found: dict[str, list[float]] = {}
         tracks = []

@@ -45,7 +45,7 @@ _CORNERS = [0, _RING // 2, _RING, _RING + _RING // 2]
 _BORDER_POINTS = 6
 # Shares of the crop's side: how near a point must be to rule alone; half the seam's softness inside
 # the mouth; how fast it grows with the distance from a corner; the strip in which all fades.
-_NEAR = 0.02
+NEAR = 0.02
 _SEAM = 0.008
 _SEAM_GROWS = 0.6
 _FADE = 0.07
@@ -55,7 +55,7 @@ def _kept(left_out: tuple[int, ...]) -> NDArray[np.intp]:
     return np.setdiff1d(np.arange(len(WARP_POINTS)), left_out)
 
 
-_ABOVE, _BELOW = _kept(_LOWER), _kept(_UPPER)
+ABOVE, BELOW = _kept(_LOWER), _kept(_UPPER)
 
 
 def _checked(points: ArrayLike) -> Floats:
@@ -76,7 +76,7 @@ def window(size: int) -> FloatArray:
     return np.asarray(edge[:, None] * edge[None, :], np.float32)
 
 
-def _border(size: int) -> Floats:
+def border(size: int) -> Floats:
     """Points on the crop's border, which stay."""
     at = np.linspace(0, size - 1, _BORDER_POINTS, endpoint=False)
     zero, full = np.zeros_like(at), np.full_like(at, size - 1)
@@ -112,20 +112,20 @@ def dense_flow(source: ArrayLike, driven: ArrayLike, size: int, grid: int = 24) 
     s, d = _checked(source), _checked(driven)
     at = (np.arange(grid) + 0.5) * (size / grid) - 0.5
     cells = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
-    fixed = _border(size)
+    fixed = border(size)
     parts = []
-    for group in (_ABOVE, _BELOW):
+    for group in (ABOVE, BELOW):
         places = np.concatenate([d[group], fixed])
         moves = np.concatenate([s[group] - d[group], np.zeros_like(fixed)])
-        spread = _field(places, moves, cells, _NEAR * size).reshape(grid, grid, 2)
+        spread = _field(places, moves, cells, NEAR * size).reshape(grid, grid, 2)
         parts.append(cv2.resize(spread, (size, size), interpolation=cv2.INTER_CUBIC))
     above, below = parts
-    share = _below_seam(d, size)[..., None]
+    share = below_seam(d, size)[..., None]
     flow = (above + share * (below - above)) * window(size)[..., None]
     return np.asarray(flow, np.float32)
 
 
-def _below_seam(points: Floats, size: int) -> FloatArray:
+def below_seam(points: Floats, size: int) -> FloatArray:
     """How much a pixel belongs to the lower lip, (size, size) in [0, 1]."""
     middle = 0.5 * (points[_INNER_UP] + points[_INNER_DOWN])
     knots = np.concatenate([points[_CORNERS], middle])

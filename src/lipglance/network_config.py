@@ -65,6 +65,8 @@ class MotionConfig:
         low_cut: share of sequences without their low tones, as telephones cut them.
         dropout: share of what was heard of a frame that is left out in training.
         masks: stretches of time and bands of mel that are hidden in a training sequence.
+        emphasis: in use, codes are that many times as far from those of silence as what was heard:
+            who is not sure says the mean, and the mean of all that a mouth may do is a mumble.
     """
 
     codes: int = 16
@@ -86,6 +88,7 @@ class MotionConfig:
     low_cut: float = 0.3
     dropout: float = 0.2
     masks: int = 0
+    emphasis: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -113,3 +116,18 @@ class RendererConfig:
     likeness: float = 0.0
     critic_width: int = 24
     critic_start: int = 0
+
+
+@dataclass(frozen=True)
+class TalkerConfig:
+    """How hearing and painting learn together.
+
+    Attributes:
+        pictures: frames made of each sequence.
+        told: share of them whose true mouth is told, so that painting stays faithful to it.
+        points: weight of the error of the points that hearing alone learns from.
+    """
+
+    pictures: int = 3
+    told: float = 0.25
+    points: float = 0.1

@@ -29,16 +29,18 @@ class RendererBatch:
         flow: ``(B, 2, S, S)`` crop px.
         source: ``(B, 3, S, S)`` the given picture in [-1, 1].
         wanted: ``(B, 3, S, S)`` the frame to make, in [-1, 1].
+        mouth: ``(B, 2, S, S)`` of `mouth_warp.mouth_maps` in the frame to make.
     """
 
     seen: Tensor
     flow: Tensor
     source: Tensor
     wanted: Tensor
+    mouth: Tensor
 
     def to(self, device: torch.device) -> RendererBatch:
         """Return the batch on a device."""
-        parts = (self.seen, self.flow, self.source, self.wanted)
+        parts = (self.seen, self.flow, self.source, self.wanted, self.mouth)
         return RendererBatch(*(part.to(device, non_blocking=True) for part in parts))
 
 
@@ -136,7 +138,7 @@ def pair(
         (picture.astype(np.float32) / np.float32(127.5) - 1).transpose(2, 0, 1)
         for picture in (source, wanted)
     ]
-    return seen, flow.transpose(2, 0, 1), *shown
+    return seen, flow.transpose(2, 0, 1), *shown, maps[1]
 
 
 def stacked(items: Sequence[tuple[npt.NDArray[np.float32], ...]]) -> RendererBatch:

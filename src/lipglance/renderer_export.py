@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .config import from_dict, to_dict
 from .crop import CropConfig
 from .errors import InputError
 from .models import ModelInfo
+from .motion_export import write_motion
 from .mouth_warp import CHANNELS
 from .onnx_files import as_half, save_as_half
 from .renderer_net import RendererNet
@@ -30,6 +32,17 @@ def load_renderer(state: dict[str, Any]) -> RendererNet:
     net = RendererNet(from_dict(state["config"]).renderer)
     net.load_state_dict(state["networks"]["average"])
     return net.eval()
+
+
+def write_talker(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> float:
+    """Write the whole model of a run that hears and paints; see `write_renderer`."""
+    about = {"config": state["config"], "progress": state["progress"]}
+    with TemporaryDirectory() as place:
+        apart = write_motion(state["hearing"] | about, Path(place), {**facts, "name": "motion"})
+        # The hours are told with the motion's.
+        once = {**state["progress"], "hours": 0.0}
+        painting = state["painting"] | about | {"progress": once}
+        return max(apart, write_renderer(painting, folder, facts | {"motion": place}))
 
 
 def write_renderer(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,13 @@ from torch import Tensor
 from .config import TrainConfig
 from .errors import InputError
 from .layers import channels_last, follow
-from .learner import Draw, Phase
+from .learner import Draw, Phase, refuse_beginning
 from .mouth_warp import window
 from .optimizers import Optimizers, Reduce, decayed
 from .renderer_batches import RendererBatch, RendererSource, pair, stacked
 from .renderer_critic import RendererCritic, critic_loss, painter_loss
 from .renderer_net import RendererNet, rendered
 
-INNER, LIPS = slice(6, 7), slice(7, 8)
-"""Where the wanted mouth's maps lie in what the network sees: its opening, all within its lips."""
 LOOKED_AT = (0.2, 0.45, 0.7, 0.95)
 """Frames of a validation clip that are made of its first, as shares of its length."""
 
@@ -77,9 +75,9 @@ class RendererLearner:
             self.critic.load_state_dict(state["networks"]["critic"])
         self.optimizers.load(state["optimizers"])
 
-    def begin_with(self, state: dict[str, Any]) -> None:
+    def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
         """See `Learner`."""
-        raise InputError("a renderer has no lessons to begin with; leave --begin-with away")
+        refuse_beginning("a renderer")
 
     def _step(self, draw: Draw[RendererSource], step: int) -> dict[str, float]:
         batch = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
@@ -87,8 +85,15 @@ class RendererLearner:
 
     def step(self, batch: RendererBatch, step: int) -> dict[str, float]:
         """Do one step; return the terms of the loss by name, unweighted."""
-        config = self.config
         self.net.train()
+        total, terms = self.judged(batch, step)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.descend()
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def judged(self, batch: RendererBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Make a batch's frames; return the loss and its terms, unweighted. The critic learns."""
+        config = self.config
         factor = decayed(step, config.steps, config.warmup, config.decay_from)
         self.optimizers.set_rate("renderer", config.rate * factor)
         seen = batch.seen.contiguous(memory_format=torch.channels_last)
@@ -100,9 +105,17 @@ class RendererLearner:
             self.optimizers.set_rate("critic", config.rate * factor)
             terms |= self._criticised(self.critic, made, batch)
             total = total + weights.critic * terms["false"] + weights.likeness * terms["likeness"]
-        self.optimizers.minimise("renderer", total, config.clip)
-        follow(self.average, self.net, config.ema)
-        return {name: float(value.detach()) for name, value in terms.items()}
+        return total, terms
+
+    def descend(self) -> None:
+        """Do a step with the gradients there are; the average follows."""
+        self.optimizers.step("renderer", self.config.clip)
+        follow(self.average, self.net, self.config.ema)
+
+    def begin_with_average(self) -> None:
+        """Let the network be its running average, as if it had just been made."""
+        self.net.load_state_dict(self.average.state_dict())
+        self.optimizers.forget()
 
     def terms(self, made: Tensor, moved: Tensor, batch: RendererBatch) -> dict[str, Tensor]:
         """Compare frames ``(B, 3, S, S)`` with the wanted ones; the mouth counts more.
@@ -112,7 +125,7 @@ class RendererLearner:
             ``moved`` the L1 of the picture moved but not painted over, away from the open mouth:
             what can be moved is to be moved, not painted.
         """
-        inner, lips = batch.seen[:, INNER].float(), batch.seen[:, LIPS].float()
+        inner, lips = batch.mouth[:, :1].float(), batch.mouth[:, 1:].float()
         weight = 1.0 + self.config.renderer.mouth * torch.maximum(inner, lips)
         weight = weight / weight.mean()
         error = (made - batch.wanted) * weight
@@ -128,7 +141,7 @@ class RendererLearner:
         self, critic: RendererCritic, made: Tensor, batch: RendererBatch
     ) -> dict[str, Tensor]:
         """Let the critic learn from frames ``(B, 3, S, S)``; return what it says of them."""
-        maps = batch.seen[:, INNER.start : LIPS.stop]
+        maps = batch.mouth
         critic.train().requires_grad_(True)
         judged = critic_loss(critic(batch.wanted, maps)[-1], critic(made.detach(), maps)[-1])
         self.optimizers.minimise("critic", judged)
@@ -172,7 +185,7 @@ class RendererLearner:
                 self.device
             )
             made, moved = rendered(self.average(part.seen), part.source, part.flow, self.window)
-            mouth = torch.maximum(part.seen[:, INNER], part.seen[:, LIPS])
+            mouth = part.mouth.amax(1, keepdim=True)
             for name, frames in (("still", part.source), ("moved", moved), ("made", made)):
                 error = (frames - part.wanted).abs()
                 scores.setdefault(f"{name}_l1", []).append(float(error.mean()))

@@ -97,12 +97,16 @@ def rendered(said: Tensor, source: Tensor, flow: Tensor, window: Tensor) -> tupl
     Returns:
         Frames ``(B, 3, S, S)`` in [-1, 1] and the moved crops without paint.
     """
-    size = source.shape[-1]
-    total = flow + said[:, :2] * window * size
-    at = torch.arange(size, device=source.device, dtype=torch.float32)
-    x, y = total[:, 0] + at, total[:, 1] + at[:, None]
-    # Whole numbers are pixel centres; grid_sample counts from -1 to 1 over the pixels' outer edges.
-    grid = torch.stack([x, y], -1) * (2 / size) + (1 / size - 1)
-    moved = F.grid_sample(source.float(), grid, padding_mode="border", align_corners=False)
+    moved = warped(source, flow + said[:, :2] * window * source.shape[-1])
     mask = said[:, 2:3] * window
     return moved + mask * (said[:, 3:] - moved), moved
+
+
+def warped(source: Tensor, flow: Tensor) -> Tensor:
+    """Move crops ``(B, 3, S, S)`` by backward flows ``(B, 2, S, S)`` crop px; differentiable."""
+    size = source.shape[-1]
+    at = torch.arange(size, device=source.device, dtype=torch.float32)
+    x, y = flow[:, 0] + at, flow[:, 1] + at[:, None]
+    # Whole numbers are pixel centres; grid_sample counts from -1 to 1 over the pixels' outer edges.
+    grid = torch.stack([x, y], -1) * (2 / size) + (1 / size - 1)
+    return F.grid_sample(source.float(), grid, padding_mode="border", align_corners=False)

@@ -207,7 +207,7 @@ def _train(
         if all(progress.get(name, 0) >= steps for name, steps in wanted.items()):
             log.info("%s: done before", run.name)
             return False
-    train(config, list(data), run, options, begin_with)
+    train(config, list(data), run, options, *([begin_with] if begin_with else []))
     return True
 
 

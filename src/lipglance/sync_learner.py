@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from torch.nn import functional as F
 
 from .batches import Batch, BatchSource
 from .config import TrainConfig
-from .errors import InputError
-from .learner import Draw, Phase, window_source, windows
+from .learner import Draw, Phase, refuse_beginning, window_source, windows
 from .optimizers import Optimizers, Reduce, decayed
 from .sync_net import SyncNet, shifted_cosine
 from .validation import validation_source
@@ -64,9 +63,9 @@ class SyncLearner:
         self.net.load_state_dict(state["networks"]["sync"])
         self.optimizers.load(state["optimizers"])
 
-    def begin_with(self, state: dict[str, Any]) -> None:
+    def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
         """See `Learner`."""
-        raise InputError("a sync expert has no lessons to begin with; leave --begin-with away")
+        refuse_beginning("a sync expert")
 
     def _step(self, draw: Draw[BatchSource], step: int) -> dict[str, float]:
         return self.step(windows(draw, 0, step, self.config.batch), step)

@@ -11,9 +11,8 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,8 +29,6 @@ from .runtime import hardware
 log = logging.getLogger("lipglance")
 
 PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
-_BEGINNING = ("kind", "generator", "autoencoder", "warm_start", "painting_lesson", "audio_lesson")
-"""What must agree where a run takes over another's lessons."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def train(
     data: Sequence[str | Path],
     run: str | Path,
     options: RunOptions | None = None,
-    begin_with: str | Path | None = None,
+    *begin_with: str | Path,
 ) -> Path:
     """Train or resume a run.
 
@@ -74,15 +71,16 @@ def train(
         data: shard folders.
         run: the run's folder; a checkpoint in it is resumed.
         options: where and how.
-        begin_with: a run of ``steps: 0`` whose autoencoder and lessons a new run takes over, so
-            that several runs have the same beginning and pay for it once.
+        begin_with: finished runs that a new run takes over: of a lip model one with ``steps: 0``,
+            whose autoencoder and lessons several runs may share, of a talker one that hears and
+            one that paints.
 
     Returns:
         The checkpoint's path.
 
     Raises:
         InputError: no usable clips, the folder holds a run of another configuration, or
-            `begin_with` is not the beginning of such a run.
+            `begin_with` are not the beginning of such a run.
     """
     options = options or RunOptions()
     if config.precision not in PRECISIONS:
@@ -98,8 +96,8 @@ def train(
     fabric.launch()
     if fabric.device.type == "cpu":
         keep_freed_memory()
-    start = None if begin_with is None else Path(begin_with)
-    return _Run(fabric, config, list(data), Path(run), options, start).go()
+    starts = [Path(start) for start in begin_with]
+    return _Run(fabric, config, list(data), Path(run), options, starts).go()
 
 
 class _Run:
@@ -110,7 +108,7 @@ class _Run:
         data: list[str | Path],
         folder: Path,
         options: RunOptions,
-        start: Path | None = None,
+        starts: Sequence[Path] = (),
     ) -> None:
         self.fabric, self.config, self.folder, self.options = fabric, config, folder, options
         self.checkpoint = folder / "last.pt"
@@ -118,7 +116,7 @@ class _Run:
         self.learner = make_learner(config, fabric.device, self._reduce)
         self.phases = self.learner.phases()
         self.progress = Progress({phase.name: 0 for phase in self.phases})
-        self._resume(start)
+        self._resume(starts)
         torch.set_float32_matmul_precision("high")
         source = self.learner.source(data, options.cache_gib)
         self.draw = Draw(source, config.seed, fabric.global_rank, fabric.device)
@@ -240,28 +238,24 @@ class _Run:
         torch.save(state, part)
         part.replace(self.checkpoint)
 
-    def _resume(self, start: Path | None) -> None:
+    def _resume(self, starts: Sequence[Path]) -> None:
         if self.checkpoint.is_file():
             state = read_checkpoint(self.checkpoint)
             check_same_run(from_dict(state["config"]), self.config, self.folder)
             self.learner.load(state)
             torch.set_rng_state(state["random"])
-        elif start is not None:
-            state = read_checkpoint(start if start.is_file() else start / "last.pt")
-            self._same_start(state, start)
-            self.learner.begin_with(state)
+            before = [Progress.from_dict(state["progress"])]
+        elif starts:
+            files = (start if start.is_file() else start / "last.pt" for start in starts)
+            runs = {
+                str(start): read_checkpoint(file) for start, file in zip(starts, files, strict=True)
+            }
+            self.learner.begin_with(runs)
+            before = [Progress.from_dict(state["progress"]) for state in runs.values()]
+            for progress in before:
+                # Their lessons are this run's, their own steps are not.
+                progress.done["step"] = 0
         else:
             return
-        before = Progress.from_dict(state["progress"])
-        self.progress = replace(before, done=self.progress.done | before.done)
-
-    def _same_start(self, state: dict[str, Any], start: Path) -> None:
-        before, after = to_dict(from_dict(state["config"])), to_dict(self.config)
-        changed = [k for k in _BEGINNING if before[k] != after[k]]
-        if state["progress"]["step"]:
-            changed.append("steps (it has gone beyond its lessons)")
-        if changed:
-            raise InputError(
-                f"{start} cannot begin this run: {', '.join(changed)} differ; expected a finished "
-                "run of the same networks and lessons with steps: 0"
-            )
+        for progress in before:
+            self.progress.add(progress)

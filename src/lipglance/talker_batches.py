@@ -1,0 +1,127 @@
+"""Speech, and frames of the people who say it: for hearing and painting that learn together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .config import TrainConfig
+from .face_points import LOWER_FACE
+from .face_shape import ShapeBasis
+from .motion_batches import MotionBatch, MotionSource, Piece
+from .renderer_batches import THREADS, RendererSource, tinted
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Frames that are to be made, N of them, somewhere in a batch's sequences.
+
+    Attributes:
+        row: ``(N,)`` the sequence.
+        frame: ``(N,)`` the frame of the sequence.
+        owner: ``(N,)`` which of the sequence's people it shows.
+        source: ``(N, 3, S, S)`` the given picture in [-1, 1].
+        wanted: ``(N, 3, S, S)`` the true frame.
+        points: ``(N, len(WARP_POINTS), 2)`` of the given picture, crop px.
+        driven: the same of the true frame.
+        unit: ``(N, 2, 2)`` a displacement in the basis' unit to crop px.
+    """
+
+    row: Tensor
+    frame: Tensor
+    owner: Tensor
+    source: Tensor
+    wanted: Tensor
+    points: Tensor
+    driven: Tensor
+    unit: Tensor
+
+    def to(self, device: torch.device) -> Pictures:
+        """Return them on a device."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Pictures(*(part.to(device, non_blocking=True) for part in parts))
+
+
+class TalkerSource:
+    """Draws sequences and pictures; every batch is a pure function of (seed, step, rank).
+
+    Args:
+        roots: shard folders of face crops.
+        split: split to draw from.
+        config: of the run.
+        basis: of the motion.
+        cache_gib: memory for decoded clips.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[str | Path],
+        split: str,
+        config: TrainConfig,
+        basis: ShapeBasis,
+        cache_gib: float = 6.0,
+    ) -> None:
+        self.config = config
+        self.motion = MotionSource(roots, split, config, basis)
+        self.renderer = RendererSource(roots, split, config, cache_gib)
+        self._threads = ThreadPoolExecutor(THREADS)
+
+    def batch(self, seed: int, step: int, size: int, rank: int = 0) -> tuple[MotionBatch, Pictures]:
+        """Return the batch of a step: always the same for the same arguments."""
+        drawn = self.motion.drawn(seed, step, size, rank)
+        wanted = [
+            ((seed, step, rank, row, k), row, drawn[row][1])
+            for row in range(size)
+            for k in range(self.config.talker.pictures)
+        ]
+        found = [item for item in self._threads.map(self._picture, wanted) if item is not None]
+        stacks = (np.stack(part) for part in zip(*found, strict=True))
+        return self.motion.stacked(drawn), Pictures(*map(torch.from_numpy, stacks))
+
+    def _picture(
+        self, asked: tuple[tuple[int, ...], int, list[Piece]]
+    ) -> tuple[npt.ArrayLike, ...] | None:
+        key, row, pieces = asked
+        rng = np.random.default_rng(key)
+        begins = np.cumsum([0, *(len(piece.code) for piece in pieces)])
+        for _ in range(20):
+            frame = int(rng.integers(begins[-1]))
+            owner = int(np.searchsorted(begins, frame, side="right")) - 1
+            piece, place = pieces[owner], frame - int(begins[owner])
+            spoken = piece.before <= place < len(piece.code) - piece.after
+            clip = self.renderer.clip(piece.clip.sample)
+            if not (spoken and piece.taught[place]) or clip is None:
+                continue
+            true = piece.frame(place)
+            # What is taught to be closed there is no picture of.
+            if piece.clip.hushed[true]:
+                continue
+            if true not in clip.seen or piece.given not in clip.seen:
+                continue
+            pictures = np.stack([clip.frames[piece.given], clip.frames[true]])
+            pictures = tinted(pictures, self.config.data.colour, rng)
+            source, wanted = (p.transpose(2, 0, 1) / np.float32(127.5) - 1 for p in pictures)
+            return (
+                np.int64(row),
+                np.int64(frame),
+                np.int64(owner),
+                source,
+                wanted,
+                clip.points[piece.given],
+                clip.points[true],
+                piece.clip.unit,
+            )
+        return None
+
+
+LOWER = len(LOWER_FACE)
+"""Of `mouth_warp.WARP_POINTS` the first so many are moved by speech."""

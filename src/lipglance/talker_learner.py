@@ -1,0 +1,157 @@
+"""Hearing and painting that learn together: what is heard is judged by the pictures it makes.
+
+Points lose what pixels teach: they come from a mesh that is itself a guess, and a mouth that is
+heard wrongly is painted wrongly without anyone saying so. So a `MotionNet` and a `RendererNet` that
+were trained apart go on together: sequences are heard, some of their frames are made of another
+frame of the clip, and the error of these goes back through the flow to the ear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import TrainConfig
+from .errors import InputError
+from .face_points import LOWER_FACE
+from .flow_field import FlowField
+from .learner import Draw, Phase
+from .motion_batches import MotionBatch
+from .motion_learner import UNIT, MotionLearner
+from .mouth_warp import FLOW_GAIN, mouth_maps
+from .optimizers import Reduce, decayed
+from .renderer_batches import RendererBatch
+from .renderer_learner import RendererLearner
+from .renderer_net import warped
+from .talker_batches import Pictures, TalkerSource
+
+HALVES = {"motion": "hearing", "renderer": "painting"}
+"""What each kind of run that a talker begins with becomes."""
+
+
+class TalkerLearner:
+    """Trains a motion run's and a renderer run's networks on.
+
+    Args:
+        config: the run.
+        device: where the networks live.
+        reduce: averages gradients over processes before each step.
+    """
+
+    def __init__(self, config: TrainConfig, device: torch.device, reduce: Reduce) -> None:
+        self.config, self.device = config, device
+        self.hearing = MotionLearner(config, device, reduce)
+        self.painting = RendererLearner(config, device, reduce)
+        self._flow = FlowField(config.renderer.size, device)
+        self._begun = False
+
+    def source(self, data: Sequence[str | Path], cache_gib: float) -> TalkerSource:
+        """See `Learner`; InputError where a new run begins with nothing."""
+        if not self._begun:
+            raise InputError(
+                "a talker begins with a motion run and a renderer run; give both as --begin-with"
+            )
+        return TalkerSource(data, "train", self.config, self.hearing.known(), cache_gib)
+
+    def phases(self) -> Sequence[Phase]:
+        """See `Learner`."""
+        return (Phase("step", self.config.steps, self._step),)
+
+    def state(self) -> dict[str, Any]:
+        """See `Learner`: the two halves' states by `HALVES`."""
+        return {"hearing": self.hearing.state(), "painting": self.painting.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """See `Learner`."""
+        self.hearing.load(state["hearing"])
+        self.painting.load(state["painting"])
+        self._begun = True
+
+    def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
+        """See `Learner`: a motion run and a renderer run; both go on from their averages."""
+        found = {HALVES.get(run["config"]["kind"]): run for run in runs.values()}
+        if len(runs) != len(HALVES) or set(found) != set(HALVES.values()):
+            kinds = ", ".join(run["config"]["kind"] for run in runs.values())
+            raise InputError(f"runs of {kinds} to begin with; expected one of motion, one renderer")
+        try:
+            self.hearing.load(found["hearing"])
+            self.painting.load(found["painting"])
+        except (RuntimeError, KeyError) as error:
+            raise InputError(
+                f"{', '.join(runs)}: networks of other sizes than the config's "
+                f"({str(error).splitlines()[0]}); give it the same motion and renderer sections"
+            ) from error
+        self.hearing.begin_with_average()
+        self.painting.begin_with_average()
+        self._begun = True
+
+    def _step(self, draw: Draw[TalkerSource], step: int) -> dict[str, float]:
+        batch, pictures = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
+        return self.step(batch.to(draw.device), pictures.to(draw.device), step)
+
+    def step(self, batch: MotionBatch, pictures: Pictures, step: int) -> dict[str, float]:
+        """Do one step; return the terms of the loss by name, unweighted."""
+        config, hearing = self.config, self.hearing
+        for net in (hearing.net, hearing.rest, self.painting.net):
+            net.train()
+        said = hearing.said(batch)
+        heard = hearing.terms(said, batch)
+        # Some are told the truth, so that painting goes on doing as it is told.
+        draw = torch.Generator().manual_seed(config.seed + step)
+        told = torch.rand(len(pictures.row), generator=draw) < config.talker.told
+        driven = torch.where(
+            told.to(said.device)[:, None, None], pictures.driven, self.driven(said, batch, pictures)
+        )
+        total, painted = self.painting.judged(self.shown(pictures, driven), step)
+        total = total + config.talker.points * hearing.weighted(heard)
+        total.backward()  # type: ignore[no-untyped-call]
+        factor = decayed(step, config.steps, config.warmup, config.decay_from)
+        hearing.descend(config.rate * factor)
+        self.painting.descend()
+        return {name: float(value.detach()) for name, value in (heard | painted).items()}
+
+    def driven(self, said: Tensor, batch: MotionBatch, pictures: Pictures) -> Tensor:
+        """Where codes ``(B, T, K)`` put the pictures' points, ``(N, len(WARP_POINTS), 2)`` px."""
+        row, frame = pictures.row, pictures.frame
+        code = (said[row, frame] - batch.given[row, pictures.owner]).float()
+        change = torch.einsum("nk,kpc->npc", code, self.hearing.components / UNIT)
+        lower = pictures.points[:, : len(LOWER_FACE)] + change @ pictures.unit.transpose(1, 2)
+        return torch.cat([lower, pictures.driven[:, len(LOWER_FACE) :]], 1)
+
+    def shown(self, pictures: Pictures, driven: Tensor) -> RendererBatch:
+        """What the renderer sees of pictures whose points go to ``(N, len(WARP_POINTS), 2)`` px.
+
+        As `mouth_warp.net_inputs`, with gradients through the flow. The wanted mouth's maps are
+        those of `driven` and of the truth together: there errors count more.
+        """
+        size = self.config.renderer.size
+        flow = self._flow(pictures.points, driven)
+        wanted, given, true = (
+            self._maps(points) for points in (driven, pictures.points, pictures.driven)
+        )
+        moved = warped(pictures.source, flow)
+        told = flow * (FLOW_GAIN / size)
+        seen = torch.cat([moved, pictures.source, wanted, given, told], 1)
+        return RendererBatch(
+            seen, flow, pictures.source, pictures.wanted, torch.maximum(wanted, true)
+        )
+
+    def _maps(self, points: Tensor) -> Tensor:
+        places = points.detach().double().cpu().numpy()
+        drawn = np.stack([mouth_maps(p, self.config.renderer.size) for p in places])
+        return torch.from_numpy(drawn).to(self.device)
+
+    def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
+        """See `Learner`: both halves'; the picture is the painting's."""
+        looks = self.hearing.watch(data), self.painting.watch(data)
+
+        def look(picture: Path) -> dict[str, float]:
+            tracks = picture.with_name(f"{picture.stem}-tracks.png")
+            return looks[0](tracks) | looks[1](picture)
+
+        return look
