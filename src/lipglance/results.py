@@ -225,13 +225,13 @@ def budgets(found: Iterable[Mapping[str, Any]]) -> str:
     for row in (row for results in found for row in results["rows"]):
         model = row.get("model")
         training = model.get("training") if model else None
-        if not training:
+        # An oracle's model has a row of its own or is told elsewhere.
+        if not training or "=" in row["name"]:
             continue
         steps = {name: training.get(name, 0) for name in _PARTS}
-        steps["autoencoder"] = training["autoencoder"]["steps"]
         loss = training["loss"]
-        if not (loss["perceptual"] or training["warm_start"]):
-            steps["autoencoder"] = 0
+        painted = model.get("kind") != "glance" and (loss["perceptual"] or training["warm_start"])
+        steps["autoencoder"] = training["autoencoder"]["steps"] if painted else 0
         if not loss.get("reading"):
             steps["reading_lesson"] = 0
         corpora = ", ".join(training["data"]["corpora"]) or "all"
