@@ -9,6 +9,7 @@ import numpy as np
 from lipglance.crop import CropConfig
 from lipglance.geometry import apply, square_matrix
 from lipglance.shard_writer import ShardWriter
+from lipglance.shards import ShardDataset
 
 CROP = CropConfig(size=64)
 WIDTH, HEIGHT = 160, 128
@@ -137,3 +138,15 @@ def opened_face(face, opening):
     inside = (y >= 147) & (y < 147 + opening * across)
     moved[inside] = (60, 20, 20)
     return moved
+
+
+def drawn_groups(folder, *groups):
+    """Shards of groups (corpus, split, speaker, clips), and all their samples, of four frames."""
+    folder.mkdir(exist_ok=True)
+    for number, (corpus, split, speaker, clips) in enumerate(groups):
+        with ShardWriter(folder / f"{split}-{number:05d}.tar") as writer:
+            for k in range(clips):
+                pictures = [draw(o, c) for o, c in zip(track(4, k), places(4), strict=True)]
+                key = f"{speaker}{k}"
+                add_clip(writer, key, pictures, places(4), HALF, corpus, split, speaker=speaker)
+    return list(ShardDataset(folder))

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from fake_clips import CROP, HALF, DrawnDetector, add_clip, draw, drawn_shard, places, track
+from fake_clips import (
+    CROP,
+    HALF,
+    DrawnDetector,
+    add_clip,
+    draw,
+    drawn_groups,
+    drawn_shard,
+    places,
+    track,
+)
 from lipglance.audio import AudioConfig
 from lipglance.crop import CropConfig
 from lipglance.cross_identity import APPLYING, CrossClip, measure_cross, other_identity
@@ -18,19 +28,6 @@ from lipglance.sync import SyncScore
 FRAMES = 20
 
 
-def shards(folder, *groups):
-    """Shards of groups (corpus, split, speaker, clips) and all their samples."""
-    folder.mkdir(exist_ok=True)
-    for number, (corpus, split, speaker, clips) in enumerate(groups):
-        path = folder / f"{split}-{number:05d}.tar"
-        with ShardWriter(path) as writer:
-            for k in range(clips):
-                pictures = [draw(o, c) for o, c in zip(track(4, k), places(4), strict=True)]
-                key = f"{speaker}{k}"
-                add_clip(writer, key, pictures, places(4), HALF, corpus, split, speaker=speaker)
-    return list(ShardDataset(folder))
-
-
 def chosen(pool, corpus, split, speaker, **options):
     own = [
         s for s in pool if (s.entry.corpus, s.entry.split, s.speaker) == (corpus, split, speaker)
@@ -39,7 +36,7 @@ def chosen(pool, corpus, split, speaker, **options):
 
 
 def test_another_speaker_of_the_same_corpus_and_split_is_chosen_and_always_the_same(tmp_path):
-    pool = shards(
+    pool = drawn_groups(
         tmp_path,
         ("A", "test_seen", "x", 12),
         ("A", "test_seen", "y", 1),
@@ -57,7 +54,7 @@ def test_another_speaker_of_the_same_corpus_and_split_is_chosen_and_always_the_s
 
 
 def test_where_a_speaker_is_alone_others_come_from_farther_away(tmp_path):
-    pool = shards(
+    pool = drawn_groups(
         tmp_path / "one",
         ("A", "test_seen", "x", 2),
         ("A", "test_unseen", "y", 2),
@@ -65,7 +62,7 @@ def test_where_a_speaker_is_alone_others_come_from_farther_away(tmp_path):
     )
     assert {e.speaker for e in chosen(pool, "A", "test_seen", "x")} == {"y"}
     assert {e.speaker for e in chosen(pool, "B", "test_seen", "z")} == {"x"}
-    pool = shards(tmp_path / "two", ("A", "test_seen", "x", 2), ("A", "val", "x", 2))
+    pool = drawn_groups(tmp_path / "two", ("A", "test_seen", "x", 2), ("A", "val", "x", 2))
     with pytest.raises(InputError, match="x is the only speaker"):
         other_identity(pool[0], pool)
 

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from fake_clips import CROP, HALF, DrawnDetector, add_clip, draw, drawn_shard, places, track
+from fake_clips import (
+    CROP,
+    DrawnDetector,
+    draw,
+    drawn_groups,
+    drawn_shard,
+    places,
+    track,
+)
 from lipglance.crop import CropConfig
 from lipglance.cross_identity import measure_cross
 from lipglance.errors import InputError
@@ -12,7 +20,6 @@ from lipglance.geometry import crop_image
 from lipglance.measure import measure_clip
 from lipglance.reference import filmed
 from lipglance.rows import Pasted, Real, Row, Still
-from lipglance.shard_writer import ShardWriter
 from lipglance.shards import ShardDataset
 from lipglance.voiced_clips import VOICES, FastClip, babblers_of, check_voice, voiced
 
@@ -130,19 +137,8 @@ def test_another_face_says_a_fast_sound(clips):
     assert found["real"]["values"]["aperture_r"] > 0.9
 
 
-def pool(folder, *groups):
-    """Samples of groups (corpus, split, speaker, clips)."""
-    for number, (corpus, split, speaker, count) in enumerate(groups):
-        with ShardWriter(folder / f"{split}-{number:05d}.tar") as writer:
-            for k in range(count):
-                pictures = [draw(o, c) for o, c in zip(track(4, k), places(4), strict=True)]
-                key = f"{speaker}{k}"
-                add_clip(writer, key, pictures, places(4), HALF, corpus, split, speaker=speaker)
-    return list(ShardDataset(folder))
-
-
 def test_behind_a_clip_are_other_speakers_the_nearest_first(tmp_path):
-    samples = pool(
+    samples = drawn_groups(
         tmp_path,
         ("A", "val", "a", 6),
         ("A", "val", "b", 3),

@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from .config import TrainConfig
-from .face_points import LOWER_FACE
+from .errors import InputError
 from .face_shape import ShapeBasis
 from .motion_batches import MotionBatch, MotionSource, Piece
 from .renderer_batches import THREADS, RendererSource, tinted
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,11 @@ class TalkerSource:
             for k in range(self.config.talker.pictures)
         ]
         found = [item for item in self._threads.map(self._picture, wanted) if item is not None]
+        if not found:
+            raise InputError(
+                f"none of {len(wanted)} frames drawn shows a face that speaks; expected face crops "
+                "in which most frames do"
+            )
         stacks = (np.stack(part) for part in zip(*found, strict=True))
         return self.motion.stacked(drawn), Pictures(*map(torch.from_numpy, stacks))
 
@@ -121,7 +124,3 @@ class TalkerSource:
                 piece.clip.unit,
             )
         return None
-
-
-LOWER = len(LOWER_FACE)
-"""Of `mouth_warp.WARP_POINTS` the first so many are moved by speech."""
