@@ -22,15 +22,13 @@ from .config import DataConfig
 from .errors import InputError
 from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, MOUTH_LEFT, MOUTH_RIGHT
 from .mel_variation import level, power
+from .mouth_track import CLOSED, openings
 from .shards import ShardDataset
 
 TOP, BOTTOM = 0, 17
 """Mesh points: outer lips' middle."""
 SHAPE = 4
 """Numbers of a mouth's shape: inner and outer opening, width, height of the lower lip."""
-
-CLOSED = 0.06
-"""Opening over mouth width below which a mouth counts as closed."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,12 @@ class BatchSource:
             return clip
         sample = self.samples[index]
         points = sample.landmarks()
-        gap = np.linalg.norm(points[:, INNER_LIP_TOP] - points[:, INNER_LIP_BOTTOM], axis=1)
-        mouth = np.linalg.norm(points[:, MOUTH_LEFT] - points[:, MOUTH_RIGHT], axis=1)
         frames = sample.crops()
         clip = _Clip(
             frames,
             log_mel(sample.audio(), self.audio, len(frames)),
             # A frame without landmarks (NaN) must never be taken for the most closed one.
-            np.nan_to_num(gap / np.maximum(mouth, 1e-3), nan=1.0).astype(np.float32),
+            np.nan_to_num(openings(points), nan=1.0).astype(np.float32),
             mouth_shape(points),
         )
         self._room -= frames.nbytes + clip.mel.nbytes

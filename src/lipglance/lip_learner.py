@@ -134,8 +134,7 @@ class LipLearner:
                 f"{start} cannot begin this run: {', '.join(changed)} differ; expected a finished "
                 "run of the same networks and lessons with steps: 0"
             )
-        taught = set(self.networks) - {"discriminator", "audio_encoder", "flow_encoder"}
-        for name in taught:
+        for name in set(self.networks) - {"discriminator", "audio_encoder", "flow_encoder"}:
             self.networks[name].load_state_dict(state["networks"][name])
 
     def source(self, data: Sequence[str | Path], cache_gib: float) -> BatchSource:

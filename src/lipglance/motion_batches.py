@@ -129,12 +129,13 @@ class MotionSource:
             if track is None or len(track) < SHORTEST:
                 continue
             shapes = steadied(self.basis.track_shapes(track))
-            closed, sound = most_closed(track), sample.audio()
+            opening, sound = openings(track), sample.audio()
+            closed = most_closed(opening)
             hushed, codes = np.zeros(len(track), np.bool_), self.basis.encode(shapes)
             if closed is not None and not plain:
                 words = sample.meta.get("words", ())
                 silent = silent_frames(sound, AudioConfig().sample_rate, len(track), words=words)
-                hushed, codes = closed_when(silent, codes, codes[closed], openings(track))
+                hushed, codes = closed_when(silent, codes, codes[closed], opening)
             self.clips.append(
                 MotionClip(
                     log_mel(sound, AudioConfig(), len(track)),

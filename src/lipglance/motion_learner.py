@@ -116,12 +116,11 @@ class MotionLearner:
 
     def step(self, batch: MotionBatch, step: int) -> dict[str, float]:
         """Do one step; return the terms of the loss by name, unweighted."""
-        config = self.config
         self.net.train()
         self.rest.train()
         terms = self.terms(self.said(batch), batch)
         self.weighted(terms).backward()  # type: ignore[no-untyped-call]
-        self.descend(config.rate * decayed(step, config.steps, config.warmup, config.decay_from))
+        self.descend(step)
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
@@ -134,13 +133,15 @@ class MotionLearner:
             + motion.agree * terms["agree"]
         )
 
-    def descend(self, rate: float) -> None:
-        """Do a step at a rate with the gradients there are; the averages follow."""
+    def descend(self, step: int) -> None:
+        """Do the step of a number with the gradients there are; the averages follow."""
+        config = self.config
+        rate = config.rate * decayed(step, config.steps, config.warmup, config.decay_from)
         self.optimizers.set_rate("motion", rate)
-        self.optimizers.set_rate("speech", rate * self.config.motion.speech_rate)
+        self.optimizers.set_rate("speech", rate * config.motion.speech_rate)
         for name in ("motion", "speech"):
-            self.optimizers.step(name, self.config.clip)
-        follow(self.average, nn.ModuleList([self.net, self.rest]), self.config.ema)
+            self.optimizers.step(name, config.clip)
+        follow(self.average, nn.ModuleList([self.net, self.rest]), config.ema)
 
     def begin_with_average(self) -> None:
         """Let the networks be their running averages, as if they had just been made."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .batches import CLOSED
 from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, MOUTH_LEFT, MOUTH_RIGHT
 from .face_shape import ShapeBasis
 from .geometry import Floats
@@ -13,6 +12,8 @@ from .rows_between import rows_at
 
 FloatArray = npt.NDArray[np.float32]
 
+CLOSED = 0.06
+"""Opening over mouth width below which a mouth counts as closed."""
 AJAR = 0.05
 """Mouth widths by which a mouth that says nothing may be open, above its most closed."""
 SHORTEST = 12
@@ -45,11 +46,11 @@ def unit(basis: ShapeBasis, track: Floats) -> FloatArray:
     return np.asarray(np.linalg.inv(matrix[:, :2]), np.float32)
 
 
-def openings(track: Floats) -> Floats:
-    """How far the mouth of each frame is open, (T,), in its widths."""
+def openings(track: npt.NDArray[np.floating]) -> Floats:
+    """How far the mouth of each frame (T, 468, 2) px is open, (T,), in its widths; NaN stays."""
     gap = np.linalg.norm(track[:, INNER_LIP_TOP] - track[:, INNER_LIP_BOTTOM], axis=1)
     width = np.linalg.norm(track[:, MOUTH_LEFT] - track[:, MOUTH_RIGHT], axis=1)
-    return np.asarray(gap / np.maximum(width, 1e-6), np.float64)
+    return np.asarray(gap / np.maximum(width, 1e-3), np.float64)
 
 
 def closed_when(
@@ -65,8 +66,7 @@ def closed_when(
     return hushed, closed + (codes - closed) * share
 
 
-def most_closed(track: Floats) -> int | None:
-    """The frame whose mouth is closed best, None where it is never closed."""
-    opening = openings(track)
+def most_closed(opening: Floats) -> int | None:
+    """The frame whose mouth is closed best, of `openings` (T,); None where it is never closed."""
     least = int(opening.argmin())
     return least if opening[least] < CLOSED else None

@@ -24,7 +24,7 @@ from .learner import Draw, Phase
 from .motion_batches import MotionBatch
 from .motion_learner import UNIT, MotionLearner
 from .mouth_warp import FLOW_GAIN, mouth_maps
-from .optimizers import Reduce, decayed
+from .optimizers import Reduce
 from .renderer_batches import RendererBatch
 from .renderer_learner import RendererLearner
 from .renderer_net import warped
@@ -48,11 +48,10 @@ class TalkerLearner:
         self.hearing = MotionLearner(config, device, reduce)
         self.painting = RendererLearner(config, device, reduce)
         self._flow = FlowField(config.renderer.size, device)
-        self._begun = False
 
     def source(self, data: Sequence[str | Path], cache_gib: float) -> TalkerSource:
         """See `Learner`; InputError where a new run begins with nothing."""
-        if not self._begun:
+        if self.hearing.basis is None:
             raise InputError(
                 "a talker begins with a motion run and a renderer run; give both as --begin-with"
             )
@@ -70,7 +69,6 @@ class TalkerLearner:
         """See `Learner`."""
         self.hearing.load(state["hearing"])
         self.painting.load(state["painting"])
-        self._begun = True
 
     def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
         """See `Learner`: a motion run and a renderer run; both go on from their averages."""
@@ -88,7 +86,6 @@ class TalkerLearner:
             ) from error
         self.hearing.begin_with_average()
         self.painting.begin_with_average()
-        self._begun = True
 
     def _step(self, draw: Draw[TalkerSource], step: int) -> dict[str, float]:
         batch, pictures = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
@@ -110,8 +107,7 @@ class TalkerLearner:
         total, painted = self.painting.judged(self.shown(pictures, driven), step)
         total = total + config.talker.points * hearing.weighted(heard)
         total.backward()  # type: ignore[no-untyped-call]
-        factor = decayed(step, config.steps, config.warmup, config.decay_from)
-        hearing.descend(config.rate * factor)
+        hearing.descend(step)
         self.painting.descend()
         return {name: float(value.detach()) for name, value in (heard | painted).items()}
 
