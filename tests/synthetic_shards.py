@@ -33,8 +33,17 @@ def draw_clip(seed: int, frames: int = 40, size: int = 64):
     return crops, audio, landmarks
 
 
-def write_shards(root: Path, clips: int = 6, corpora=("alpha", "beta"), splits=("train", "val")):
-    """Write shards of drawn clips and return their folder."""
+FACE = {"size": 64, "half_side": 1.0, "smooth": 2.0, "region": "face"}
+
+
+def write_shards(
+    root: Path,
+    clips: int = 6,
+    corpora=("alpha", "beta"),
+    splits=("train", "val"),
+    crop: dict[str, object] | None = None,
+):
+    """Write shards of drawn clips and return their folder; `crop` says what they pretend to be."""
     root.mkdir(parents=True, exist_ok=True)
     transforms = np.tile(np.array([[1, 0, 0], [0, 1, 0]], np.float32), (40, 1, 1))
     for split in splits:
@@ -43,12 +52,14 @@ def write_shards(root: Path, clips: int = 6, corpora=("alpha", "beta"), splits=(
                 seed = index + 100 * splits.index(split)
                 crops, audio, landmarks = draw_clip(seed)
                 corpus = corpora[index % len(corpora)]
-                meta = {
+                meta: dict[str, object] = {
                     "key": f"{split}_{index}",
                     "corpus": corpus,
                     "speaker": f"s{index}",
                     "utterance": f"u{index}",
                     "split": split,
                 }
+                if crop:
+                    meta["crop"] = crop
                 writer.add(meta, crops, audio, landmarks, transforms)
     return root

@@ -27,9 +27,8 @@ from lipglance.placing import Part, Place  # noqa: E402
 from lipglance.portrait import open_portrait  # noqa: E402
 from lipglance.talking_clip import open_clip  # noqa: E402
 from lipglance.trainer import train  # noqa: E402
-from synthetic_shards import write_shards  # noqa: E402
 from talking import write_talking  # noqa: E402
-from test_motion_learner import CPU  # noqa: E402
+from test_motion_learner import CPU, looked  # noqa: E402
 from test_motion_learner import tiny as tiny_motion  # noqa: E402
 from test_renderer_learner import SIZE, face_shards  # noqa: E402
 from test_renderer_learner import tiny as tiny_renderer  # noqa: E402
@@ -38,8 +37,10 @@ from test_renderer_learner import tiny as tiny_renderer  # noqa: E402
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("glance")
-    train(tiny_motion(), [write_shards(root / "lips")], root / "motion", CPU)
-    train(tiny_renderer(), [face_shards(root / "faces")], root / "renderer", CPU)
+    shards, small = face_shards(root / "faces"), {"renderer": {"size": SIZE}}
+    seeing = looked(shards, root / "look", **small)
+    train(tiny_motion(**small), [shards], root / "motion", CPU, seeing)
+    train(tiny_renderer(), [shards], root / "renderer", CPU)
     motion = export_model(root / "motion", root / "heard")
     return export_model(root / "renderer", root / "glance", motion=motion)
 

@@ -7,19 +7,23 @@ torch = pytest.importorskip("torch")
 
 from lipglance.audio import log_mel  # noqa: E402
 from lipglance.checkpoint import read_checkpoint  # noqa: E402
+from lipglance.crop import CropConfig, picture_crop  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model  # noqa: E402
+from lipglance.geometry import crop_image  # noqa: E402
+from lipglance.look_learner import load_look  # noqa: E402
 from lipglance.motion import UNHEARD, Motion  # noqa: E402
-from lipglance.motion_export import load_motion  # noqa: E402
+from lipglance.motion_net import load_hearing  # noqa: E402
 from lipglance.trainer import train  # noqa: E402
-from synthetic_shards import draw_clip, write_shards  # noqa: E402
-from test_motion_learner import CPU, tiny  # noqa: E402
+from synthetic_shards import FACE, draw_clip, write_shards  # noqa: E402
+from test_motion_learner import CPU, looked, tiny  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("motion")
-    train(tiny(steps=3), [write_shards(root / "shards")], root / "run", CPU)
+    shards = write_shards(root / "shards", crop=FACE)
+    train(tiny(steps=3), [shards], root / "run", CPU, looked(shards, root / "look"))
     return root / "run"
 
 
@@ -33,17 +37,26 @@ def speech(seconds):
     return (rng.normal(0, 0.1, int(seconds * 16000))).astype(np.float32)
 
 
+def drawn(frame):
+    """Landmarks and crop of a drawn face."""
+    crops, _, points = draw_clip(3)
+    return points[frame], crops[frame]
+
+
 def test_is_what_was_trained(run, motion):
-    net, rest = load_motion(read_checkpoint(run / "last.pt"))
-    landmarks = draw_clip(3)[2][10]
+    state = read_checkpoint(run / "last.pt")
+    net, look = load_hearing(state), load_look(state["seeing"])
+    landmarks, crop = drawn(10)
     sound = speech(0.8)
-    session = motion.start(landmarks)
+    session = motion.start(landmarks, crop)
     got = np.concatenate([session.feed(sound), session.finish()])
     shape = motion.basis.shapes(landmarks) - motion.basis.mean
     with torch.no_grad():
         mel = torch.from_numpy(log_mel(sound))[None]
         code, _ = net(net.padded(mel), net.silence(1))
-        code = code[0] - rest(torch.from_numpy(shape[None]).float())
+        cut = crop_image(crop, picture_crop(landmarks, CropConfig.face(64)), 64, smooth=True)
+        seen = torch.from_numpy(cut.transpose(2, 0, 1)[None] / 127.5 - 1).float()
+        code = code[0] - look(seen, torch.from_numpy(shape[None]).float())
     wanted = motion.basis.decode(code.numpy())
     assert got.shape == (20, len(motion.basis.mean), 2)
     np.testing.assert_allclose(got, wanted, atol=0.02 * np.abs(wanted).max())
@@ -66,11 +79,20 @@ def test_emphasis_moves_the_mouth_further_from_where_silence_has_it(run, motion,
     np.testing.assert_allclose(kept[-25:], np.broadcast_to(silent, kept[-25:].shape), atol=2e-3)
 
 
+def test_where_a_crop_lies_tells_nothing(motion):
+    """Crops of a video are centred on what its mouth does later too; a photo's are not."""
+    landmarks, crop = drawn(10)
+    shifted = landmarks + np.array([4, -3], np.float32), np.roll(crop, (-3, 4), (0, 1))
+    said = [motion.start(*picture)._rest for picture in ((landmarks, crop), shifted, drawn(20))]
+    np.testing.assert_allclose(said[0], said[1], atol=1e-3)
+    assert np.abs(said[0] - said[2]).max() > 5e-3
+
+
 def test_pieces_give_the_same_bits(motion):
-    landmarks, sound = draw_clip(3)[2][0], speech(1.0)
-    whole = motion.start(landmarks)
+    picture, sound = drawn(0), speech(1.0)
+    whole = motion.start(*picture)
     expected = np.concatenate([whole.feed(sound), whole.finish()])
-    session = motion.start(landmarks)
+    session = motion.start(*picture)
     parts = [session.feed(piece) for piece in np.array_split(sound, 13)]
     got = np.concatenate([*parts, session.finish()])
     assert got.tobytes() == expected.tobytes()
@@ -89,7 +111,7 @@ def test_the_last_rows_are_heard_by_nothing_and_the_one_before_them_is(motion):
 
 
 def test_says_a_frame_as_soon_as_it_has_heard_what_it_needs(motion):
-    session = motion.start(draw_clip(3)[2][0])
+    session = motion.start(*drawn(0))
     needed = (1 + motion.ahead) * 640 - UNHEARD * 160 + 256 - 80
     assert len(session.feed(speech(1)[: needed - 1])) == 0
     assert len(session.feed(np.zeros(1, np.float32))) == 1
@@ -97,17 +119,17 @@ def test_says_a_frame_as_soon_as_it_has_heard_what_it_needs(motion):
 
 @pytest.mark.parametrize("frames", [1, 25, 31])
 def test_as_many_frames_as_asked(motion, frames):
-    session = motion.start(draw_clip(3)[2][0])
+    session = motion.start(*drawn(0))
     sound = speech(1.0)[: min(frames, 25) * 640]
     assert len(session.feed(sound)) + len(session.finish(frames)) == frames
 
 
 def test_too_few_asked_and_no_face_are_one_clear_line(motion, tmp_path):
-    session = motion.start(draw_clip(3)[2][0])
+    session = motion.start(*drawn(0))
     session.feed(speech(1.0))
     with pytest.raises(InputError, match="asked to finish after 2 frames"):
         session.finish(2)
     with pytest.raises(InputError, match="no face in the picture"):
-        motion.start(np.full((468, 2), np.nan))
+        motion.start(np.full((468, 2), np.nan), drawn(0)[1])
     with pytest.raises(InputError, match=r"holds no motion network \(FileNotFoundError"):
         Motion(tmp_path)

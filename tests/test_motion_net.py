@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lipglance.motion_net import ROWS, MotionNet, RestNet  # noqa: E402
+from lipglance.motion_net import ROWS, MotionNet  # noqa: E402
 from lipglance.network_config import MotionConfig  # noqa: E402
 
 SMALL = MotionConfig(codes=3, width=8, memory=8)
@@ -38,7 +38,3 @@ def test_hears_no_farther_ahead_than_it_says(net):
     two, _ = net(net.padded(later), net.silence(1))
     torch.testing.assert_close(one[:, :11], two[:, :11])
     assert not torch.allclose(one[:, 11:], two[:, 11:])
-
-
-def test_rest_says_a_code_of_a_shape():
-    assert RestNet(7, 3)(torch.rand(5, 7, 2)).shape == (5, 3)

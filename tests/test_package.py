@@ -41,6 +41,7 @@ def test_wheel_holds_weights_samples_and_notices(wheel):
                 "motion.json",
                 "motion.onnx",
                 "renderer.onnx",
+                "look.onnx",
                 "rest.onnx",
             )
         ),

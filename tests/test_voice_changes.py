@@ -2,6 +2,7 @@
 
 import shutil
 import wave
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -170,11 +171,12 @@ def test_a_tempo_that_is_none_is_refused():
 @pytest.fixture
 def synthesiser(monkeypatch):
     """Stands in for espeak-ng: tones with pauses around them, shorter the faster it speaks."""
-    said = []
+    said, voices = [], set()
 
     def speak(*options, text=""):
         pace, path = int(options[options.index("-s") + 1]), options[options.index("-w") + 1]
         said.append((text, pace))
+        voices.add((options[options.index("-v") + 1], options[options.index("-p") + 1]))
         pause = np.zeros(3000, np.float32)
         # Half as fast only as it is asked to be, as the real one.
         word = tone(0.3 * (175 / pace) ** 0.5, 500 if text == "bin" else 900)
@@ -186,7 +188,7 @@ def synthesiser(monkeypatch):
 
     changes._spoken_word.cache_clear()
     monkeypatch.setattr(changes, "_espeak", speak)
-    yield said
+    yield SimpleNamespace(said=said, voices=voices)
     changes._spoken_word.cache_clear()
 
 
@@ -194,7 +196,7 @@ def test_a_synthetic_voice_says_each_word_in_its_time(synthesiser):
     sound = speech()
     made = changes.in_another_voice(sound, WORDS)
     assert made.shape == sound.shape
-    assert {text for text, _ in synthesiser} == {"bin", "blue"}
+    assert {text for text, _ in synthesiser.said} == {"bin", "blue"}
     assert not made[: RATE // 2].any()
     assert not made[round(1.6 * RATE) :].any()
     first, second = made[RATE // 2 : RATE], made[RATE : round(1.6 * RATE)]
@@ -208,6 +210,20 @@ def test_a_synthetic_voice_says_each_word_in_its_time(synthesiser):
     assert decibel(changes.power(made, part) / changes.power(sound, part)) == pytest.approx(
         0, abs=0.1
     )
+
+
+def test_others_say_the_same_words_in_the_same_time(synthesiser):
+    assert changes.OWN not in changes.SPEAKERS
+    sound = speech()
+    for speaker in changes.SPEAKERS:
+        made = changes.in_another_voice(sound, WORDS, speaker)
+        assert made.shape == sound.shape
+        assert not made[: RATE // 2].any()
+        assert made[RATE // 2 : round(1.6 * RATE)].std() > 0
+    assert synthesiser.voices == {(s.voice, str(s.pitch)) for s in changes.SPEAKERS}
+    # One speaks at its usual pace, the others' paces are few.
+    usual = {175}
+    assert all(pace % 30 == 0 or pace in usual or pace == 80 for _, pace in synthesiser.said)
 
 
 @pytest.mark.parametrize("words", [(), [[0.9, 1.1, "about"]], [[0.0, 2.0, "sil"]]])

@@ -10,6 +10,7 @@ from .errors import InputError
 from .network_config import (
     AutoencoderConfig,
     GeneratorConfig,
+    LookConfig,
     MotionConfig,
     RendererConfig,
     SyncConfig,
@@ -135,6 +136,7 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     data: DataConfig = field(default_factory=DataConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
+    look: LookConfig = field(default_factory=LookConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     renderer: RendererConfig = field(default_factory=RendererConfig)
     talker: TalkerConfig = field(default_factory=TalkerConfig)
@@ -178,6 +180,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
     parts["loss"] = LossConfig(**parts["loss"])
     parts["data"] = DataConfig(**parts["data"])
     parts["sync"] = SyncConfig(**parts["sync"])
+    parts["look"] = LookConfig(**parts["look"])
     parts["motion"] = MotionConfig(**parts["motion"])
     parts["renderer"] = RendererConfig(**parts["renderer"])
     parts["talker"] = TalkerConfig(**parts["talker"])

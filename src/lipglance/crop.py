@@ -100,8 +100,14 @@ def picture_crop(points: ArrayLike, config: CropConfig) -> Floats:
     p = _checked(points, 2)
     if not np.isfinite(p).all():
         raise InputError("no face in the picture: its landmarks are not finite")
-    matrix: Floats = _matrices(_mouth(p[None], np.atleast_1d(eye_angle(p))), config)[0]
+    matrix: Floats = picture_crops(p[None], config)[0]
     return matrix
+
+
+def picture_crops(points: ArrayLike, config: CropConfig) -> Floats:
+    """Crops of pictures, each as `picture_crop` cuts it: points (N, 468, 2) px to (N, 2, 3)."""
+    p = _checked(points, 3)
+    return _matrices(_mouth(p, np.atleast_1d(eye_angle(p))), config)
 
 
 def video_crops(points: ArrayLike, config: CropConfig) -> Floats:

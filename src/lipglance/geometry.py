@@ -55,6 +55,11 @@ def invert(matrix: ArrayLike) -> Floats:
     return np.concatenate([inverse, -inverse @ a[..., 2:]], axis=-1)
 
 
+def in_turn(first: Floats, then: Floats) -> Floats:
+    """The transform (2, 3) that does what `first` and after it what `then` does."""
+    return np.column_stack([then[:, :2] @ first[:, :2], apply(then, first[:, 2])])
+
+
 def square_matrix(centre: ArrayLike, half: ArrayLike, angle: ArrayLike, size: int) -> Floats:
     """Transforms that bring squares of the picture upright into crops of `size` x `size` px.
 

@@ -151,7 +151,7 @@ class GlanceSession:
 
     def __init__(self, model: GlanceModel, face: Face) -> None:
         self._face = face
-        self.motion: MoverSession = model.motion.start(face.points)
+        self.motion: MoverSession = model.motion.start(face.points, face.identity)
 
     def feed(self, samples: FloatArray) -> Image:
         """Take (n,) float32 samples in [-1, 1]; return the frames now certain, (k, S, S, 3) RGB."""

@@ -20,6 +20,7 @@ KINDS = {
     "lmgg": "lipglance.lip_learner:LipLearner",
     "chung": "lipglance.lip_learner:LipLearner",
     "vondrick": "lipglance.lip_learner:LipLearner",
+    "look": "lipglance.look_learner:LookLearner",
     "motion": "lipglance.motion_learner:MotionLearner",
     "renderer": "lipglance.renderer_learner:RendererLearner",
     "sync": "lipglance.sync_learner:SyncLearner",

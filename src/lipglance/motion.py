@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lipglance.audio import AudioConfig, LogMelStream, frames_for
+from lipglance.crop import CropConfig, picture_crop
 from lipglance.errors import InputError
 from lipglance.face_shape import ShapeBasis
-from lipglance.geometry import Floats
+from lipglance.geometry import Floats, Image, crop_image
 from lipglance.runtime import Network, open_network
 
 FloatArray = NDArray[np.float32]
@@ -47,7 +48,7 @@ class Mover(Protocol):
         """What the changes' unit and points are."""
         ...
 
-    def start(self, landmarks: ArrayLike) -> MoverSession:
+    def start(self, landmarks: ArrayLike, crop: Image) -> MoverSession:
         """See `Motion.start`."""
         ...
 
@@ -80,26 +81,41 @@ class Motion:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{folder} holds no motion network ({type(error).__name__}: {error}); expected "
-                "motion.json, motion.onnx, rest.onnx and basis.npz"
+                "motion.json, motion.onnx, look.onnx, rest.onnx and basis.npz"
             ) from error
         self.hear: Network = open_network(folder / "motion.onnx", threads, engine)
+        self.look: Network = open_network(folder / "look.onnx", threads, engine)
         self.rest: Network = open_network(folder / "rest.onnx", threads, engine)
 
-    def start(self, landmarks: ArrayLike) -> MotionSession:
-        """Begin with a picture's mesh points, (468, 2) px; InputError where they are not finite."""
+    def start(self, landmarks: ArrayLike, crop: Image) -> MotionSession:
+        """Begin with a picture.
+
+        landmarks: its mesh points, (468, 2) px of the crop; InputError where they are not finite.
+        crop: (S, S, 3) uint8 RGB, its face as the model cuts it out; cut anew by the points,
+            because crops of a video are centred on what its mouth does later too.
+        """
         points = np.asarray(landmarks, np.float64)
         if not np.isfinite(points).all():
             raise InputError("no face in the picture: its landmarks are not finite")
-        return MotionSession(self, self.code(self.basis.shapes(points)))
+        config = CropConfig.face(len(crop))
+        cut = crop_image(crop, picture_crop(points, config), config.size, smooth=True)
+        seen = cut.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(127.5) - np.float32(1)
+        code = self.look({"crop": seen, "shape": self._moved(self.basis.shapes(points))})
+        return MotionSession(self, np.asarray(code[0], np.float64))
 
     def begin(self) -> MotionSession:
         """Begin with no picture: what is said is the motion alone, a rest of code 0 is taken."""
         return MotionSession(self, np.zeros(self.codes))
 
     def code(self, shape: Floats) -> Floats:
-        """Of the motion that a shape of `basis`, (P, 2), shows: (K,)."""
-        moved = (shape - self.basis.mean)[None].astype(np.float32)
-        return np.asarray(self.rest({"shape": moved})[0], np.float64)
+        """Of the motion that a shape of `basis`, (P, 2), shows: (K,); without a look at a picture.
+
+        For those who have many pictures of one mouth.
+        """
+        return np.asarray(self.rest({"shape": self._moved(shape)})[0], np.float64)
+
+    def _moved(self, shape: Floats) -> FloatArray:
+        return (shape - self.basis.mean)[None].astype(np.float32)
 
 
 class MotionSession:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,19 @@ from torch import Tensor
 from .audio import AudioConfig, log_mel
 from .batches import hush, vary_audio
 from .config import TrainConfig
-from .face_shape import ShapeBasis, fit_basis
+from .errors import InputError
+from .face_shape import ShapeBasis
+from .geometry import Floats
 from .mel_variation import hidden, moved_bands, resampled, with_babble, with_noise, without_lows
 from .metrics import silent_frames
 from .motion_net import ROWS
 from .mouth_track import SHORTEST, closed_when, filled, most_closed, openings, steadied, unit
-from .shards import ShardDataset
+from .renderer_batches import face_crops
+from .voice_changes import SPEAKERS, Words, in_another_voice, said, told
 
 FloatArray = npt.NDArray[np.float32]
+
+Look = Callable[[npt.NDArray[np.uint8], Floats], Floats]
 
 SETTLING = 4
 """Frames that a mouth takes to close when the speech ends; what it does there is not taught."""
@@ -36,35 +41,44 @@ class MotionBatch:
         code: ``(B, T, K)`` of the true shapes, relative to the template.
         taught: ``(B, T)`` 1 where the shape is known, 0 where it is not.
         owner: ``(B, T)`` which of the sequence's people speaks.
-        shape: ``(B, S, P, 2)`` of the given picture of each, less the template.
-        given: ``(B, S, K)`` its code.
+        own: ``(B, S, K)`` how far the given picture of each lies from what a look at it says that
+            its mouth is doing: what is this person's, or this clip's, and not the speech's.
     """
 
     mel: Tensor
     code: Tensor
     taught: Tensor
     owner: Tensor
-    shape: Tensor
-    given: Tensor
+    own: Tensor
 
     def to(self, device: torch.device) -> MotionBatch:
         """Return the batch on a device."""
-        parts = (self.mel, self.code, self.taught, self.owner, self.shape, self.given)
+        parts = (self.mel, self.code, self.taught, self.owner, self.own)
         return MotionBatch(*(part.to(device, non_blocking=True) for part in parts))
 
 
 @dataclass(frozen=True)
 class MotionClip:
-    """A clip's log-mel (4T, 128), shapes (T, P, 2) less the template, codes, closed frame.
+    """A clip as it is heard and what its mouth does.
 
-    hushed: (T,), frames without speech whose mouth was open and is taught closed. sample: its place
-    in the data set. unit: (2, 2), a displacement in the template's unit to px of
-    the crops.
+    Attributes:
+        mel: (4T, 128) log-mel.
+        true: (T, K) codes of its shapes.
+        codes: (T, K) those that are taught.
+        own: (T, K) see `MotionBatch`.
+        voices: (4T, 128) of the same words said by others.
+        closed: the frame whose mouth is closed best, None where it never is.
+        hushed: (T,) frames without speech whose mouth was open and is taught closed.
+        corpus: its name.
+        sample: its place in the data set.
+        unit: (2, 2) a displacement in the template's unit to px of the crops.
     """
 
     mel: FloatArray
-    shapes: FloatArray
+    true: FloatArray
     codes: FloatArray
+    own: FloatArray
+    voices: tuple[FloatArray, ...]
     closed: int | None
     hushed: npt.NDArray[np.bool_]
     corpus: str
@@ -103,7 +117,9 @@ class MotionSource:
         roots: shard folders.
         split: split to draw from.
         config: of the run.
-        basis: None to learn it from these clips.
+        basis: what the codes mean.
+        look: says of crops (T, S, S, 3) uint8 RGB and mesh points (T, 468, 2) in them what their
+            mouths are doing, (T, K).
         plain: draw the sequences as they are, without variation or added silence.
 
     Raises:
@@ -115,32 +131,34 @@ class MotionSource:
         roots: Sequence[str | Path],
         split: str,
         config: TrainConfig,
-        basis: ShapeBasis | None = None,
+        basis: ShapeBasis,
+        look: Look,
         *,
         plain: bool = False,
     ) -> None:
-        self.config, self.plain = config, plain
-        samples = ShardDataset(roots, split=split, corpora=config.data.corpora or None)
-        tracks = [filled(sample.landmarks()) for sample in samples]
-        seen = [track for track in tracks if track is not None]
-        self.basis = basis or fit_basis(seen, config.motion.codes)
+        self.config, self.plain, self.basis = config, plain, basis
         self.clips = []
-        for index, (sample, track) in enumerate(zip(samples, tracks, strict=True)):
-            if track is None or len(track) < SHORTEST:
+        for index, sample in enumerate(face_crops(roots, split, config, "hearing")):
+            track = filled(sample.landmarks())
+            if track is None:
                 continue
             shapes = steadied(self.basis.track_shapes(track))
             opening, sound = openings(track), sample.audio()
             closed = most_closed(opening)
-            hushed, codes = np.zeros(len(track), np.bool_), self.basis.encode(shapes)
+            true = basis.encode(shapes)
+            seen = look(sample.crops(), track)
+            hushed, codes = np.zeros(len(track), np.bool_), true
+            words = sample.meta.get("words", ())
             if closed is not None and not plain:
-                words = sample.meta.get("words", ())
                 silent = silent_frames(sound, AudioConfig().sample_rate, len(track), words=words)
                 hushed, codes = closed_when(silent, codes, codes[closed], opening)
             self.clips.append(
                 MotionClip(
                     log_mel(sound, AudioConfig(), len(track)),
-                    (shapes - self.basis.mean).astype(np.float32),
+                    true.astype(np.float32),
                     codes.astype(np.float32),
+                    (true - seen).astype(np.float32),
+                    self._voices(index, sound, words, len(track)),
                     closed,
                     hushed,
                     sample.entry.corpus,
@@ -148,8 +166,20 @@ class MotionSource:
                     unit(self.basis, track),
                 )
             )
+        if not self.clips:
+            raise InputError(f"no clip of split {split} shows a face for long enough to learn from")
         lengths = np.array([len(clip.codes) for clip in self.clips], np.float64)
         self.weights = lengths / lengths.sum()
+
+    def _voices(
+        self, index: int, sound: FloatArray, words: Words, frames: int
+    ) -> tuple[FloatArray, ...]:
+        """A clip's words said by a synthesiser's voice, where they are known and wanted."""
+        known = said(words) and told(words, len(sound) / AudioConfig().sample_rate)
+        if self.plain or not self.config.motion.voices or not known:
+            return ()
+        speaker = SPEAKERS[index % len(SPEAKERS)]
+        return (log_mel(in_another_voice(sound, words, speaker), AudioConfig(), frames),)
 
     def batch(self, seed: int, step: int, size: int, rank: int = 0) -> MotionBatch:
         """Return the batch of a step: always the same for the same arguments."""
@@ -165,24 +195,20 @@ class MotionSource:
         """Return sequences as a batch."""
         size = len(drawn)
         people = max(len(pieces) for _, pieces in drawn)
-        codes, points = self.config.motion.codes, self.basis.mean.shape
-        shape = np.zeros((size, people, *points), np.float32)
-        given = np.zeros((size, people, codes), np.float32)
+        own = np.zeros((size, people, self.config.motion.codes), np.float32)
         code, taught, owner = [], [], []
         for row, (_, pieces) in enumerate(drawn):
             code.append(np.concatenate([piece.code for piece in pieces]))
             taught.append(np.concatenate([piece.taught for piece in pieces]))
             owner.append(np.repeat(np.arange(len(pieces)), [len(p.code) for p in pieces]))
             for k, piece in enumerate(pieces):
-                shape[row, k] = piece.clip.shapes[piece.given]
-                given[row, k] = piece.clip.codes[piece.given]
+                own[row, k] = piece.clip.own[piece.given]
         return MotionBatch(
             torch.from_numpy(np.stack([sound for sound, _ in drawn])),
             torch.from_numpy(np.stack(code)),
             torch.from_numpy(np.stack(taught)),
             torch.from_numpy(np.stack(owner)),
-            torch.from_numpy(shape),
-            torch.from_numpy(given),
+            torch.from_numpy(own),
         )
 
     def _draw(self, rng: np.random.Generator) -> tuple[FloatArray, list[Piece]]:
@@ -217,6 +243,8 @@ class MotionSource:
         clip = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         given = int(rng.integers(len(clip.codes)))
         mel, codes = clip.mel, clip.codes
+        if clip.voices and rng.random() < motion.voices:
+            mel = clip.voices[int(rng.integers(len(clip.voices)))]
         frames = len(codes)
         if not self.plain:
             if motion.stretch:

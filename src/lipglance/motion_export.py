@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from .audio import AudioConfig
 from .config import from_dict, to_dict
 from .face_points import LOWER_FACE
-from .motion_learner import read_basis
-from .motion_net import BANDS, ROWS, MotionNet, RestNet
+from .look_learner import load_look, read_basis
+from .motion_net import BANDS, ROWS, MotionNet, load_hearing
 from .onnx_files import as_half, save_as_half
 
 
@@ -34,14 +34,6 @@ class _Step(nn.Module):
         return torch.cat([code.flatten(), after.flatten()])
 
 
-def load_motion(state: dict[str, Any]) -> tuple[MotionNet, RestNet]:
-    """Return the running averages of the networks of a checkpoint's state, for use."""
-    config = from_dict(state["config"]).motion
-    net, rest = MotionNet(config), RestNet(len(LOWER_FACE), config.codes)
-    nn.ModuleList([net, rest]).load_state_dict(state["networks"]["average"])
-    return net.eval(), rest.eval()
-
-
 @torch.no_grad()
 def _silent(net: MotionNet, frames: int = 75) -> Tensor:
     """The code ``(K,)`` of someone who has said nothing for so long."""
@@ -52,7 +44,7 @@ def _silent(net: MotionNet, frames: int = 75) -> Tensor:
 
 
 def write_motion(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> float:
-    """Write both networks as ONNX, the basis, the weights as safetensors, and what they are.
+    """Write the networks as ONNX, the basis, the weights as safetensors, and what they are.
 
     Args:
         state: of a checkpoint.
@@ -62,15 +54,17 @@ def write_motion(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> 
     Returns:
         The largest difference between torch and onnxruntime in one number of a code.
     """
-    (net, rest), config = load_motion(state), from_dict(state["config"])
-    motion, progress, basis = config.motion, state["progress"], read_basis(state)
+    net, look, config = load_hearing(state), load_look(state["seeing"]), from_dict(state["config"])
+    motion, progress, basis = config.motion, state["progress"], read_basis(state["seeing"])
     rows = (motion.past + 1 + motion.ahead) * ROWS
     mel = torch.rand(1, rows, BANDS) * 2 - 1
     memory = torch.rand(2, 1, motion.memory) - 0.5
+    crop = torch.rand(1, 3, look.size, look.size) * 2 - 1
     shape = torch.randn(1, len(LOWER_FACE), 2) * 0.02
     parts: tuple[tuple[nn.Module, tuple[Tensor, ...], list[str], str], ...] = (
         (_Step(net).eval(), (mel, memory), ["mel", "memory"], "motion.onnx"),
-        (rest, (shape,), ["shape"], "rest.onnx"),
+        (look, (crop, shape), ["crop", "shape"], "look.onnx"),
+        (look.rest, (shape,), ["shape"], "rest.onnx"),
     )
     apart = 0.0
     for network, values, names, file in parts:
@@ -85,7 +79,7 @@ def write_motion(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> 
         with torch.no_grad():
             apart = max(apart, float(np.abs(got - network(*values).numpy()).max()))
     weights = {f"motion.{name}": value for name, value in as_half(net).items()}
-    weights |= {f"rest.{name}": value for name, value in as_half(rest).items()}
+    weights |= {f"look.{name}": value for name, value in as_half(look).items()}
     save_file(weights, folder / "motion.safetensors")
     np.savez(
         folder / "basis.npz",
@@ -100,6 +94,7 @@ def write_motion(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> 
         "ahead": motion.ahead,
         "codes": motion.codes,
         "memory": motion.memory,
+        "size": look.size,
         "emphasis": motion.emphasis,
         "silent": [round(float(number), 5) for number in _silent(net)],
         "steps": progress["step"],

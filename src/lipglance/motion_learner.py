@@ -11,31 +11,35 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from .config import TrainConfig
+from .crop import CropConfig, picture_crops
 from .errors import InputError
 from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, LIPS, LOWER_FACE, MOUTH_20
 from .face_shape import ShapeBasis
+from .geometry import Floats, crop_image
 from .layers import follow
-from .learner import Draw, Phase, refuse_beginning
-from .motion_batches import MotionBatch, MotionClip, MotionSource
-from .motion_net import ROWS, MotionNet, RestNet
+from .learner import Draw, Phase
+from .look_learner import CROP_PX, load_look, read_basis
+from .look_net import LookNet
+from .motion_batches import Look, MotionBatch, MotionClip, MotionSource
+from .motion_net import ROWS, MotionNet
 from .mouth_track import SHORTEST
 from .optimizers import Optimizers, Reduce, decayed
+from .renderer_batches import as_input
+from .track_terms import correlation, mean_where, spread
 
 UNIT = 100.0
 """Errors are counted in hundredths of the distance of the eyes: a px or so of a small video."""
-CROP_PX = 90.0
-"""Px of the evaluation's 64-px crop to the distance of the eyes, for an average face."""
 LATER = 8
 """Clips heard before one that is looked at a second time."""
 _TOP, _BOTTOM = LOWER_FACE.index(INNER_LIP_TOP), LOWER_FACE.index(INNER_LIP_BOTTOM)
 
 
 class MotionLearner:
-    """Trains a `MotionNet` and a `RestNet` together.
+    """Trains a `MotionNet`, beside a `LookNet` that is done learning.
 
     Args:
         config: the run.
@@ -47,25 +51,20 @@ class MotionLearner:
         self.config, self.device = config, device
         self.net = MotionNet(config.motion).to(device)
         self.net.speech.take_over()
-        self.rest = RestNet(len(LOWER_FACE), config.motion.codes).to(device)
-        # Running averages of both are what is looked at and shipped.
-        self.average = copy.deepcopy(nn.ModuleList([self.net, self.rest]))
-        self.average.eval().requires_grad_(False)
-        self.basis: ShapeBasis | None = None
+        # A running average is what is looked at and shipped.
+        self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.seeing: dict[str, Any] | None = None
         self._lips = [LOWER_FACE.index(point) for point in LIPS]
         self.optimizers = Optimizers(reduce)
         known = list(self.net.speech.parameters())
         ours = {id(parameter) for parameter in known}
-        parameters = [*self.net.parameters(), *self.rest.parameters()]
-        others = [parameter for parameter in parameters if id(parameter) not in ours]
+        others = [p for p in self.net.parameters() if id(p) not in ours]
         self.optimizers.add("motion", others, config.rate, config.betas, 1e-5)
         self.optimizers.add("speech", known, config.rate, config.betas)
 
     def source(self, data: Sequence[str | Path], cache_gib: float) -> MotionSource:
-        """See `Learner`; the first call of a new run learns the basis."""
-        source = MotionSource(data, "train", self.config, self.basis)
-        self._use(source.basis)
-        return source
+        """See `Learner`; InputError where a new run begins with nothing."""
+        return MotionSource(data, "train", self.config, self.known(), self.look())
 
     def phases(self) -> Sequence[Phase]:
         """See `Learner`."""
@@ -73,42 +72,75 @@ class MotionLearner:
 
     def state(self) -> dict[str, Any]:
         """See `Learner`."""
-        basis = self.known()
+        networks = {"motion": self.net.state_dict(), "average": self.average.state_dict()}
         return {
-            "networks": {
-                "motion": self.net.state_dict(),
-                "rest": self.rest.state_dict(),
-                "average": self.average.state_dict(),
-            },
+            "networks": networks,
             "optimizers": self.optimizers.state(),
-            "basis": {
-                "template": torch.from_numpy(basis.template),
-                "components": torch.from_numpy(basis.components),
-            },
+            "seeing": self.seeing,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """See `Learner`."""
         self.net.load_state_dict(state["networks"]["motion"])
-        self.rest.load_state_dict(state["networks"]["rest"])
         self.average.load_state_dict(state["networks"]["average"])
         self.optimizers.load(state["optimizers"])
-        self._use(read_basis(state))
+        self._use(state["seeing"])
 
     def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
-        """See `Learner`."""
-        refuse_beginning("motion")
+        """See `Learner`: a look's run, whose basis this one takes over."""
+        kinds = [run["config"]["kind"] for run in runs.values()]
+        if kinds != ["look"]:
+            raise InputError(f"runs of {', '.join(kinds)} to begin with; expected one of look")
+        (seeing,) = runs.values()
+        self.see_with(seeing)
 
-    def _use(self, basis: ShapeBasis) -> None:
-        self.basis = basis
+    def see_with(self, seeing: dict[str, Any]) -> None:
+        """Take a look's checkpoint over; InputError where its codes mean something else."""
+        basis = read_basis(seeing)
+        if basis.size != self.config.motion.codes:
+            raise InputError(
+                f"a look of {basis.size} codes; expected the config's {self.config.motion.codes}"
+            )
+        if self.seeing is not None and not np.allclose(basis.components, self.known().components):
+            raise InputError(
+                "the look's codes mean other shapes than the motion's; expected one basis"
+            )
+        self._use({name: seeing[name] for name in ("config", "networks", "basis")})
+
+    def _use(self, seeing: dict[str, Any]) -> None:
+        self.seeing = seeing
         # (K, P, 2) in units of the loss.
-        self.components = torch.from_numpy(basis.components * UNIT).float().to(self.device)
+        self.components = torch.from_numpy(self.known().components * UNIT).float().to(self.device)
 
     def known(self) -> ShapeBasis:
-        """The basis of the motion; RuntimeError before the data was opened."""
-        if self.basis is None:
-            raise RuntimeError("no basis yet; open the data first")
-        return self.basis
+        """The basis of the motion; InputError where the run began with nothing."""
+        return read_basis(self._seeing())
+
+    def sees(self) -> LookNet:
+        """What sees what a picture's mouth is doing; InputError where there is none."""
+        return load_look(self._seeing()).to(self.device)
+
+    def look(self) -> Look:
+        """The same, of a clip's crops and mesh points; see `MotionSource`."""
+        net, basis = self.sees(), self.known()
+
+        @torch.no_grad()
+        def look(crops: NDArray[np.uint8], track: Floats) -> Floats:
+            size = self.config.renderer.size
+            cuts = picture_crops(track, CropConfig.face(size))
+            pairs = zip(crops, cuts, strict=True)
+            seen = [crop_image(crop, cut, size, smooth=True) for crop, cut in pairs]
+            shapes = (basis.shapes(track) - basis.mean).astype(np.float32)
+            parts = as_input(np.stack(seen)), shapes
+            said: Tensor = net(*(torch.from_numpy(part).to(self.device) for part in parts))
+            return said.float().cpu().numpy().astype(np.float64)
+
+        return look
+
+    def _seeing(self) -> dict[str, Any]:
+        if self.seeing is None:
+            raise InputError("motion begins with a look; give the run of one as --begin-with")
+        return self.seeing
 
     def _step(self, draw: Draw[MotionSource], step: int) -> dict[str, float]:
         batch = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
@@ -117,7 +149,6 @@ class MotionLearner:
     def step(self, batch: MotionBatch, step: int) -> dict[str, float]:
         """Do one step; return the terms of the loss by name, unweighted."""
         self.net.train()
-        self.rest.train()
         terms = self.terms(self.said(batch), batch)
         self.weighted(terms).backward()  # type: ignore[no-untyped-call]
         self.descend(step)
@@ -141,27 +172,23 @@ class MotionLearner:
         self.optimizers.set_rate("speech", rate * config.motion.speech_rate)
         for name in ("motion", "speech"):
             self.optimizers.step(name, config.clip)
-        follow(self.average, nn.ModuleList([self.net, self.rest]), config.ema)
+        follow(self.average, self.net, config.ema)
 
     def begin_with_average(self) -> None:
-        """Let the networks be their running averages, as if they had just been made."""
-        self.net.load_state_dict(self.average[0].state_dict())
-        self.rest.load_state_dict(self.average[1].state_dict())
+        """Let the network be its running average, as if it had just been made."""
+        self.net.load_state_dict(self.average.state_dict())
         self.optimizers.forget()
 
     def said(self, batch: MotionBatch, *, average: bool = False) -> Tensor:
         """Return codes ``(B, T, K)`` of the shapes that the sound and the given picture say.
 
-        average: as the running averages of the networks say it.
+        average: as the running average of the network says it.
         """
-        net, rest = self.average if average else (self.net, self.rest)
-        assert isinstance(net, MotionNet)
+        net = self.average if average else self.net
         memory = net.silence(len(batch.mel), batch.mel.device)
         heard, _ = net(net.padded(batch.mel), memory)
-        # How far each person's picture is from what it is heard to be.
-        apart = batch.given - rest(batch.shape.flatten(0, 1)).float().view_as(batch.given)
-        own = batch.owner[..., None].expand(-1, -1, apart.shape[-1])
-        said: Tensor = heard.float() + apart.gather(1, own)
+        owner = batch.owner[..., None].expand(-1, -1, batch.own.shape[-1])
+        said: Tensor = heard.float() + batch.own.gather(1, owner)
         return said
 
     def terms(self, said: Tensor, batch: MotionBatch) -> dict[str, Tensor]:
@@ -178,14 +205,14 @@ class MotionLearner:
         both = taught[:, 1:] * taught[:, :-1] * (batch.owner[:, 1:] == batch.owner[:, :-1])
         moved = error[:, 1:] - error[:, :-1]
         opening, true = self._opening(said)[:, None], self._opening(batch.code)[:, None]
-        people = torch.arange(batch.given.shape[1], device=taught.device)
+        people = torch.arange(batch.own.shape[1], device=taught.device)
         theirs = (batch.owner[:, None] == people[:, None]) * taught[:, None]
         known = (theirs.sum(-1) >= SHORTEST).float()
         return {
-            "points": _mean(self._distance(error), taught),
-            "difference": _mean(self._distance(moved), both),
-            "spread": _mean((_spread(opening, theirs) - _spread(true, theirs)).abs(), known),
-            "agree": _mean(1.0 - _correlation(opening, true, theirs), known),
+            "points": mean_where(self._distance(error), taught),
+            "difference": mean_where(self._distance(moved), both),
+            "spread": mean_where((spread(opening, theirs) - spread(true, theirs)).abs(), known),
+            "agree": mean_where(1.0 - correlation(opening, true, theirs), known),
         }
 
     def _distance(self, error: Tensor) -> Tensor:
@@ -205,23 +232,21 @@ class MotionLearner:
         ``later_r`` and ``later_articulation`` are those of clips that are heard after `LATER`
         others: speech is longer than training sequences.
         """
-        prefix, split = "", "val"
+        prefix, split, seen = "", "val", (self.known(), self.look())
         try:
-            source = MotionSource(data, split, self.config, self.known(), plain=True)
+            source = MotionSource(data, split, self.config, *seen, plain=True)
         except InputError:
             prefix, split = "train_", "train"
-            source = MotionSource(data, split, self.config, self.known(), plain=True)
+            source = MotionSource(data, split, self.config, *seen, plain=True)
         return lambda picture: self._look(source, prefix, picture)
 
     def _heard(self, clip: MotionClip, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes (T, K) of a clip's frames, the last of those whose log-mel (4N, 128) is heard."""
         frames = len(mel) // ROWS
-        parts = (mel, np.zeros((frames, len(clip.codes[0]))), np.ones(frames))
-        rest = (clip.shapes[:1], clip.codes[:1])
-        first = [torch.from_numpy(np.array(part, np.float32))[None] for part in parts]
-        last = [torch.from_numpy(np.array(part, np.float32))[None] for part in rest]
+        parts = (mel, np.zeros((frames, len(clip.codes[0]))), np.ones(frames), clip.own[:1])
+        held = [torch.from_numpy(np.array(part, np.float32))[None] for part in parts]
         owner = torch.zeros(1, frames, dtype=torch.long)
-        batch = MotionBatch(first[0], first[1], first[2], owner, last[0], last[1])
+        batch = MotionBatch(held[0], held[1], held[2], owner, held[3])
         said = self.said(batch.to(self.device), average=True)[0, -len(clip.codes) :]
         return np.asarray(said.float().cpu().numpy(), np.float32)
 
@@ -232,11 +257,9 @@ class MotionLearner:
         found: dict[str, list[float]] = {}
         tracks = []
         for index, clip in enumerate(source.clips):
-            # What the basis cannot say of this person's first frame stays.
-            own = clip.shapes[0] - basis.decode(clip.codes[0])
-            shape = basis.decode(self._heard(clip, clip.mel)) + own
-            true, heard = (part[:, _BOTTOM, 1] - part[:, _TOP, 1] for part in (clip.shapes, shape))
-            error = shape[:, mouth] - clip.shapes[:, mouth]
+            real, shape = basis.decode(clip.true), basis.decode(self._heard(clip, clip.mel))
+            true, heard = (part[:, _BOTTOM, 1] - part[:, _TOP, 1] for part in (real, shape))
+            error = shape[:, mouth] - real[:, mouth]
             error -= error.mean(1, keepdims=True)
             scores = {"lmd": float(np.linalg.norm(error, axis=-1).mean() * CROP_PX)}
             before = (source.clips[(index - k) % len(source.clips)] for k in range(LATER, 0, -1))
@@ -253,34 +276,6 @@ class MotionLearner:
             tracks.append((true, heard))
         _draw_tracks(tracks[:: max(1, len(tracks) // 12)][:12], picture)
         return {prefix + name: float(np.mean(values)) for name, values in found.items()}
-
-
-def read_basis(state: dict[str, Any]) -> ShapeBasis:
-    """Return the basis that a motion run's checkpoint keeps."""
-    kept = state["basis"]
-    return ShapeBasis(kept["template"].numpy(), kept["components"].numpy())
-
-
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum() / weight.sum().clamp(min=1.0)
-
-
-def _spread(track: Tensor, weight: Tensor) -> Tensor:
-    """Standard deviation over time ``(...)`` of tracks ``(..., T)`` where `weight` is 1."""
-    count = weight.sum(-1).clamp(min=1.0)
-    mean = (track * weight).sum(-1) / count
-    power = ((track - mean[..., None]).square() * weight).sum(-1) / count
-    return (power + 1e-4).sqrt()
-
-
-def _correlation(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-    """Pearson's r over time ``(...)`` of tracks ``(..., T)`` where `weight` is 1; 0 if still."""
-    count = weight.sum(-1, keepdim=True).clamp(min=1.0)
-    parts = []
-    for track in (one, other):
-        centred = (track - (track * weight).sum(-1, keepdim=True) / count) * weight
-        parts.append(centred / (centred.square().sum(-1, keepdim=True) + 1e-2).sqrt())
-    return (parts[0] * parts[1]).sum(-1)
 
 
 def _draw_tracks(tracks: Sequence[tuple[np.ndarray, np.ndarray]], picture: Path) -> None:

@@ -1,21 +1,21 @@
-"""From sound to the motion of a mouth, and from a mouth at one moment to its rest.
+"""From sound to the motion of a mouth.
 
-Two small networks that are trained together. The first hears a frame's sound with a little of what
-comes before and after, remembers, and says a code of motion that is free of who speaks. The second
-sees the shape of the mouth in the one given picture and says which code that very shape is: so the
-picture may show a mouth in the middle of a word. The mouth to show is then
+A small network hears a frame's sound with a little of what comes before and after, remembers, and
+says a code of motion that is free of who speaks. What the given picture's own mouth is doing, which
+may be the middle of a word, `look_net` says. The mouth to show is then
 
-    shape = given shape + components . (heard code - code of the given shape)
-
-and neither network ever sees a rest position: it is whatever both agree on.
+    shape = given shape + components . (heard code - code of the given mouth)
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .config import from_dict
 from .motion import UNHEARD
 from .network_config import MotionConfig
 from .speech_net import FEATURES, REACH, SpeechNet
@@ -82,22 +82,10 @@ class MotionNet(nn.Module):
         return torch.zeros(2, batch, self.config.memory, device=device)
 
 
-class RestNet(nn.Module):
-    """Shape of a lower face ``(B, P, 2)``, less the template's -> its code of motion ``(B, K)``."""
-
-    def __init__(self, points: int, codes: int, width: int = 128) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Linear(points * 2, width),
-            nn.GELU(),
-            nn.Dropout(0.1),
-            nn.Linear(width, width // 2),
-            nn.GELU(),
-            nn.Linear(width // 2, codes),
-        )
-
-    def forward(self, shape: Tensor) -> Tensor:
-        """See the class."""
-        # Displacements are some hundredths of the distance of the eyes.
-        out: Tensor = self.body(shape.flatten(1) * 20.0)
-        return out
+def load_hearing(state: dict[str, Any]) -> MotionNet:
+    """Return the running average of the network of a motion run's checkpoint, for use."""
+    # A run that goes on draws the same random numbers whether or not it opened another's network.
+    with torch.random.fork_rng(devices=[]):
+        net = MotionNet(from_dict(state["config"]).motion)
+    net.load_state_dict(state["networks"]["average"])
+    return net.eval().requires_grad_(False)

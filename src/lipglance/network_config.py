@@ -60,6 +60,8 @@ class MotionConfig:
         stretch: speech is sped up or slowed down by up to this share.
         pitch: mel bands by which a voice is moved up or down.
         babble: share of sequences with others talking in the background.
+        voices: share of pieces of speech that a synthesiser says in their speaker's place, where
+            all their words and times are known.
         noise: share of sequences with white noise.
         snr_db: range of how far below the speech babble and noise are.
         low_cut: share of sequences without their low tones, as telephones cut them.
@@ -83,12 +85,32 @@ class MotionConfig:
     stretch: float = 0.2
     pitch: float = 7.0
     babble: float = 0.3
+    voices: float = 0.0
     noise: float = 0.2
     snr_db: tuple[float, float] = (5.0, 25.0)
     low_cut: float = 0.3
     dropout: float = 0.2
     masks: int = 0
     emphasis: float = 1.0
+
+
+@dataclass(frozen=True)
+class LookConfig:
+    """Size of the network that sees what a picture's mouth is doing, and how it learns.
+
+    Attributes:
+        width: channels of the first layer; two, three and four times as many after it.
+        features: numbers that the rest of it is told of a picture.
+        trust: share that the picture has in the answer; the rest is the mesh points'.
+        ridge: what keeps the answer of the mesh points from large numbers.
+        reading: weight of the error of the mouth's points, px.
+    """
+
+    width: int = 24
+    features: int = 128
+    trust: float = 0.8
+    ridge: float = 3000.0
+    reading: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -126,8 +148,11 @@ class TalkerConfig:
         pictures: frames made of each sequence.
         told: share of them whose true mouth is told, so that painting stays faithful to it.
         points: weight of the error of the points that hearing alone learns from.
+        reading: weight of how far from where they were told to be mouths are read in made frames,
+            px.
     """
 
     pictures: int = 3
     told: float = 0.25
     points: float = 0.1
+    reading: float = 0.0

@@ -18,7 +18,7 @@ from lipglance.errors import InputError
 from lipglance.evaluation_clip import Clip
 from lipglance.face_points import LOWER_FACE, MOUTH_20, MOUTH_LEFT, MOUTH_RIGHT
 from lipglance.face_shape import ShapeBasis
-from lipglance.geometry import Floats, Image
+from lipglance.geometry import Floats, Image, apply
 from lipglance.glance import GlanceModel
 from lipglance.models import load_model
 from lipglance.rows import ModelRow, Row, moved_mouth
@@ -36,8 +36,8 @@ class Told:
     basis: ShapeBasis
     changes: Floats
 
-    def start(self, landmarks: ArrayLike) -> Told:
-        """Begin; the picture's points do not matter."""
+    def start(self, landmarks: ArrayLike, crop: Image) -> Told:
+        """Begin; the picture does not matter."""
         return self
 
     def feed(self, samples: NDArray[np.float32]) -> Floats:
@@ -99,11 +99,12 @@ class HeardMotion(Row):
 
     def points(self, clip: Clip, real: Floats) -> Floats:
         """See `Row`; without a face in the first frame the mouth stays as it is."""
-        motion, given = self._model.motion, clip.face_points()
+        model, motion, given = self._model, self._model.motion, clip.face_points()
         told = np.zeros((clip.frames, len(_MOUTH), 2))
         if given is not None:
-            session = motion.start(given)
-            heard = session.feed(clip.audio(self._model.audio.sample_rate))
+            inside = apply(clip.transforms(model.crop)[0], given)
+            session = motion.start(inside, clip.identity(model.crop))
+            heard = session.feed(clip.audio(model.audio.sample_rate))
             changes = np.concatenate([heard, session.finish(clip.frames)])
             shape = motion.basis.to_template(given)[:, :2] @ (
                 given[MOUTH_RIGHT] - given[MOUTH_LEFT]

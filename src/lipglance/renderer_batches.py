@@ -44,6 +44,31 @@ class RendererBatch:
         return RendererBatch(*(part.to(device, non_blocking=True) for part in parts))
 
 
+def face_crops(
+    roots: Sequence[str | Path], split: str, config: TrainConfig, learner: str
+) -> ShardDataset:
+    """The clips of shards of face crops as large as a config's renderer has them.
+
+    Raises:
+        InputError: the shards, from which `learner` was to learn, are of another region or size.
+    """
+    samples = ShardDataset(roots, split=split, corpora=config.data.corpora or None)
+    wanted = config.renderer.size
+    region = samples[0].meta.get("crop", {}).get("region", "lips")
+    if region != "face" or samples.size != wanted:
+        raise InputError(
+            f"shards of {region} crops of {samples.size} px; {learner} learns from face crops of "
+            f"{wanted} px: lipglance prepare --region face --size {wanted}"
+        )
+    return samples
+
+
+def as_input(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Pictures (..., S, S, 3) uint8 RGB as networks see them: (..., 3, S, S) in [-1, 1]."""
+    shown = pictures.astype(np.float32) / np.float32(127.5) - 1
+    return np.ascontiguousarray(np.moveaxis(shown, -1, -3))
+
+
 @dataclass(frozen=True)
 class _Clip:
     frames: npt.NDArray[np.uint8]
@@ -75,14 +100,7 @@ class RendererSource:
         plain: bool = False,
     ) -> None:
         self.config, self.plain = config, plain
-        self.samples = ShardDataset(roots, split=split, corpora=config.data.corpora or None)
-        wanted = config.renderer.size
-        region = self.samples[0].meta.get("crop", {}).get("region", "lips")
-        if region != "face" or self.samples.size != wanted:
-            raise InputError(
-                f"shards of {region} crops of {self.samples.size} px; the renderer learns from "
-                f"face crops of {wanted} px: lipglance prepare --region face --size {wanted}"
-            )
+        self.samples = face_crops(roots, split, config, "the renderer")
         lengths = np.array([sample.frames for sample in self.samples], np.float64)
         self.weights = lengths / lengths.sum()
         self._cache: dict[int, _Clip | None] = {}
@@ -134,11 +152,7 @@ def pair(
     flow = dense_flow(from_points, to_points, size)
     maps = mouth_maps(from_points, size), mouth_maps(to_points, size)
     seen = net_inputs(source, flow, *maps)
-    shown = [
-        (picture.astype(np.float32) / np.float32(127.5) - 1).transpose(2, 0, 1)
-        for picture in (source, wanted)
-    ]
-    return seen, flow.transpose(2, 0, 1), *shown, maps[1]
+    return seen, flow.transpose(2, 0, 1), as_input(source), as_input(wanted), maps[1]
 
 
 def stacked(items: Sequence[tuple[npt.NDArray[np.float32], ...]]) -> RendererBatch:

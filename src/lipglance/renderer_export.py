@@ -24,7 +24,14 @@ from .mouth_warp import CHANNELS
 from .onnx_files import as_half, save_as_half
 from .renderer_net import RendererNet
 
-MOTION_FILES = ("motion.json", "motion.onnx", "rest.onnx", "basis.npz", "motion.safetensors")
+MOTION_FILES = (
+    "motion.json",
+    "motion.onnx",
+    "look.onnx",
+    "rest.onnx",
+    "basis.npz",
+    "motion.safetensors",
+)
 
 
 def load_renderer(state: dict[str, Any]) -> RendererNet:
@@ -69,7 +76,12 @@ def write_renderer(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -
             f"no motion network in {motion}: {', '.join(missing)} missing; export one and give its "
             "folder as --motion"
         )
-    size = config.renderer.size
+    size, heard = config.renderer.size, json.loads((motion / "motion.json").read_text())
+    if heard["size"] != size:
+        raise InputError(
+            f"{motion} looks at crops of {heard['size']} px and the renderer makes such of {size}; "
+            "expected one size for both"
+        )
     seen = torch.rand(1, CHANNELS, size, size) * 2 - 1
     save_as_half(net, (seen,), ["seen"], "said", ({},), folder / "renderer.onnx")
     session = onnxruntime.InferenceSession(
@@ -81,7 +93,6 @@ def write_renderer(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -
     save_file(as_half(net), folder / "renderer.safetensors")
     for name in MOTION_FILES:
         shutil.copy(motion / name, folder / name)
-    heard = json.loads((motion / "motion.json").read_text())
     info = ModelInfo(
         name=said.pop("name"),
         kind="glance",

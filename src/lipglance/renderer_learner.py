@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .config import TrainConfig
 from .errors import InputError
 from .layers import channels_last, follow
 from .learner import Draw, Phase, refuse_beginning
+from .look_net import LookNet
 from .mouth_warp import window
 from .optimizers import Optimizers, Reduce, decayed
 from .renderer_batches import RendererBatch, RendererSource, pair, stacked
@@ -33,6 +35,9 @@ class RendererLearner:
         config: the run.
         device: where the network lives.
         reduce: averages gradients over processes before each step.
+
+    Attributes:
+        reader: reads the mouths of what is painted, for `TalkerConfig.reading`; None: nobody does.
     """
 
     def __init__(self, config: TrainConfig, device: torch.device, reduce: Reduce) -> None:
@@ -48,6 +53,7 @@ class RendererLearner:
             self.critic = RendererCritic(config.renderer.critic_width).to(device)
             channels_last(self.critic)
             self.optimizers.add("critic", self.critic.parameters(), config.rate, (0.0, 0.99))
+        self.reader: LookNet | None = None
         self._say: Callable[[Tensor], Tensor] = self.net
         if config.compile:
             self._say = torch.compile(self.net)
@@ -91,8 +97,13 @@ class RendererLearner:
         self.descend()
         return {name: float(value.detach()) for name, value in terms.items()}
 
-    def judged(self, batch: RendererBatch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make a batch's frames; return the loss and its terms, unweighted. The critic learns."""
+    def judged(
+        self, batch: RendererBatch, step: int, astray: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Make a batch's frames; return the loss and its terms, unweighted. The critic learns.
+
+        astray: ``(B, 20, 2)`` px, how far from the truth the mouths' points were told to be.
+        """
         config = self.config
         factor = decayed(step, config.steps, config.warmup, config.decay_from)
         self.optimizers.set_rate("renderer", config.rate * factor)
@@ -101,6 +112,9 @@ class RendererLearner:
         terms = self.terms(made, moved, batch)
         weights = config.renderer
         total = terms["l1"] + weights.edges * terms["edges"] + weights.moved * terms["moved"]
+        if self.reader is not None:
+            terms["reading"] = _misread(self.reader, made, batch.wanted, astray)
+            total = total + config.talker.reading * terms["reading"]
         if self.critic is not None and step >= weights.critic_start:
             self.optimizers.set_rate("critic", config.rate * factor)
             terms |= self._criticised(self.critic, made, batch)
@@ -201,3 +215,16 @@ class RendererLearner:
         cv2.imwrite(str(part_file), sheet[..., ::-1])
         part_file.replace(picture)
         return {prefix + name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def _misread(reader: LookNet, made: Tensor, wanted: Tensor, astray: Tensor | None) -> Tensor:
+    """How far mouths in frames ``(B, 3, S, S)`` are read from where they should be (Huber's loss).
+
+    That is where those of the wanted frames are read, or `astray` from there: who is told something
+    else shall paint that, and not what would be likelier.
+    """
+    with torch.no_grad():
+        true = reader.read(wanted)
+        if astray is not None:
+            true = true + astray
+    return F.smooth_l1_loss(reader.read(made), true, beta=0.5)

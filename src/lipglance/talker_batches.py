@@ -15,8 +15,9 @@ from torch import Tensor
 from .config import TrainConfig
 from .errors import InputError
 from .face_shape import ShapeBasis
-from .motion_batches import MotionBatch, MotionSource, Piece
-from .renderer_batches import THREADS, RendererSource, tinted
+from .motion_batches import Look, MotionBatch, MotionSource, Piece
+from .mouth_warp import mouth_maps
+from .renderer_batches import THREADS, RendererSource, as_input, tinted
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,23 @@ class Pictures:
     Attributes:
         row: ``(N,)`` the sequence.
         frame: ``(N,)`` the frame of the sequence.
-        owner: ``(N,)`` which of the sequence's people it shows.
         source: ``(N, 3, S, S)`` the given picture in [-1, 1].
         wanted: ``(N, 3, S, S)`` the true frame.
         points: ``(N, len(WARP_POINTS), 2)`` of the given picture, crop px.
         driven: the same of the true frame.
+        given: ``(N, K)`` code of the given picture's mouth.
+        mouths: ``(N, 4, S, S)`` of `mouth_warp.mouth_maps`, given and true.
         unit: ``(N, 2, 2)`` a displacement in the basis' unit to crop px.
     """
 
     row: Tensor
     frame: Tensor
-    owner: Tensor
     source: Tensor
     wanted: Tensor
     points: Tensor
     driven: Tensor
+    given: Tensor
+    mouths: Tensor
     unit: Tensor
 
     def to(self, device: torch.device) -> Pictures:
@@ -57,6 +60,7 @@ class TalkerSource:
         split: split to draw from.
         config: of the run.
         basis: of the motion.
+        look: see `MotionSource`.
         cache_gib: memory for decoded clips.
     """
 
@@ -66,10 +70,11 @@ class TalkerSource:
         split: str,
         config: TrainConfig,
         basis: ShapeBasis,
+        look: Look,
         cache_gib: float = 6.0,
     ) -> None:
         self.config = config
-        self.motion = MotionSource(roots, split, config, basis)
+        self.motion = MotionSource(roots, split, config, basis, look)
         self.renderer = RendererSource(roots, split, config, cache_gib)
         self._threads = ThreadPoolExecutor(THREADS)
 
@@ -112,15 +117,14 @@ class TalkerSource:
                 continue
             pictures = np.stack([clip.frames[piece.given], clip.frames[true]])
             pictures = tinted(pictures, self.config.data.colour, rng)
-            source, wanted = (p.transpose(2, 0, 1) / np.float32(127.5) - 1 for p in pictures)
+            places = clip.points[piece.given], clip.points[true]
             return (
                 np.int64(row),
                 np.int64(frame),
-                np.int64(owner),
-                source,
-                wanted,
-                clip.points[piece.given],
-                clip.points[true],
+                *as_input(pictures),
+                *places,
+                piece.clip.true[piece.given],
+                np.concatenate([mouth_maps(p, self.config.renderer.size) for p in places]),
                 piece.clip.unit,
             )
         return None

@@ -18,20 +18,22 @@ from torch import Tensor
 
 from .config import TrainConfig
 from .errors import InputError
-from .face_points import LOWER_FACE
+from .face_points import LOWER_FACE, MOUTH_20
 from .flow_field import FlowField
 from .learner import Draw, Phase
 from .motion_batches import MotionBatch
 from .motion_learner import UNIT, MotionLearner
-from .mouth_warp import FLOW_GAIN, mouth_maps
+from .mouth_warp import FLOW_GAIN, WARP_POINTS, mouth_maps
 from .optimizers import Reduce
 from .renderer_batches import RendererBatch
 from .renderer_learner import RendererLearner
 from .renderer_net import warped
 from .talker_batches import Pictures, TalkerSource
 
-HALVES = {"motion": "hearing", "renderer": "painting"}
+PARTS = {"motion": "hearing", "renderer": "painting", "look": "seeing"}
 """What each kind of run that a talker begins with becomes."""
+
+_MOUTH = [WARP_POINTS.index(point) for point in MOUTH_20]
 
 
 class TalkerLearner:
@@ -51,11 +53,14 @@ class TalkerLearner:
 
     def source(self, data: Sequence[str | Path], cache_gib: float) -> TalkerSource:
         """See `Learner`; InputError where a new run begins with nothing."""
-        if self.hearing.basis is None:
+        if self.hearing.seeing is None:
             raise InputError(
                 "a talker begins with a motion run and a renderer run; give both as --begin-with"
             )
-        return TalkerSource(data, "train", self.config, self.hearing.known(), cache_gib)
+        seen = self.hearing.known(), self.hearing.look()
+        if self.config.talker.reading:
+            self.painting.reader = self.hearing.sees()
+        return TalkerSource(data, "train", self.config, *seen, cache_gib)
 
     def phases(self) -> Sequence[Phase]:
         """See `Learner`."""
@@ -71,11 +76,19 @@ class TalkerLearner:
         self.painting.load(state["painting"])
 
     def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
-        """See `Learner`: a motion run and a renderer run; both go on from their averages."""
-        found = {HALVES.get(run["config"]["kind"]): run for run in runs.values()}
-        if len(runs) != len(HALVES) or set(found) != set(HALVES.values()):
+        """See `Learner`: a motion run and a renderer run; both go on from their averages.
+
+        A look's run beside them takes the place of that which the motion run began with.
+        """
+        found = {PARTS.get(run["config"]["kind"]): run for run in runs.values()}
+        if len(found) != len(runs) or not {"hearing", "painting"} <= set(found) <= {
+            *PARTS.values()
+        }:
             kinds = ", ".join(run["config"]["kind"] for run in runs.values())
-            raise InputError(f"runs of {kinds} to begin with; expected one of motion, one renderer")
+            raise InputError(
+                f"runs of {kinds} to begin with; expected one of motion, one of renderer and, if "
+                "it is to see otherwise than the motion's, one of look"
+            )
         try:
             self.hearing.load(found["hearing"])
             self.painting.load(found["painting"])
@@ -84,6 +97,8 @@ class TalkerLearner:
                 f"{', '.join(runs)}: networks of other sizes than the config's "
                 f"({str(error).splitlines()[0]}); give it the same motion and renderer sections"
             ) from error
+        if "seeing" in found:
+            self.hearing.see_with(found["seeing"])
         self.hearing.begin_with_average()
         self.painting.begin_with_average()
 
@@ -94,7 +109,7 @@ class TalkerLearner:
     def step(self, batch: MotionBatch, pictures: Pictures, step: int) -> dict[str, float]:
         """Do one step; return the terms of the loss by name, unweighted."""
         config, hearing = self.config, self.hearing
-        for net in (hearing.net, hearing.rest, self.painting.net):
+        for net in (hearing.net, self.painting.net):
             net.train()
         said = hearing.said(batch)
         heard = hearing.terms(said, batch)
@@ -102,19 +117,20 @@ class TalkerLearner:
         draw = torch.Generator().manual_seed(config.seed + step)
         told = torch.rand(len(pictures.row), generator=draw) < config.talker.told
         driven = torch.where(
-            told.to(said.device)[:, None, None], pictures.driven, self.driven(said, batch, pictures)
+            told.to(said.device)[:, None, None], pictures.driven, self.driven(said, pictures)
         )
-        total, painted = self.painting.judged(self.shown(pictures, driven), step)
+        astray = (driven - pictures.driven)[:, _MOUTH].detach()
+        total, painted = self.painting.judged(self.shown(pictures, driven), step, astray)
         total = total + config.talker.points * hearing.weighted(heard)
         total.backward()  # type: ignore[no-untyped-call]
         hearing.descend(step)
         self.painting.descend()
         return {name: float(value.detach()) for name, value in (heard | painted).items()}
 
-    def driven(self, said: Tensor, batch: MotionBatch, pictures: Pictures) -> Tensor:
+    def driven(self, said: Tensor, pictures: Pictures) -> Tensor:
         """Where codes ``(B, T, K)`` put the pictures' points, ``(N, len(WARP_POINTS), 2)`` px."""
         row, frame = pictures.row, pictures.frame
-        code = (said[row, frame] - batch.given[row, pictures.owner]).float()
+        code = (said[row, frame] - pictures.given).float()
         change = torch.einsum("nk,kpc->npc", code, self.hearing.components / UNIT)
         lower = pictures.points[:, : len(LOWER_FACE)] + change @ pictures.unit.transpose(1, 2)
         return torch.cat([lower, pictures.driven[:, len(LOWER_FACE) :]], 1)
@@ -127,9 +143,8 @@ class TalkerLearner:
         """
         size = self.config.renderer.size
         flow = self._flow(pictures.points, driven)
-        wanted, given, true = (
-            self._maps(points) for points in (driven, pictures.points, pictures.driven)
-        )
+        wanted = self._maps(driven)
+        given, true = pictures.mouths[:, :2], pictures.mouths[:, 2:]
         moved = warped(pictures.source, flow)
         told = flow * (FLOW_GAIN / size)
         seen = torch.cat([moved, pictures.source, wanted, given, told], 1)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from av.audio.frame import AudioFrame
@@ -46,11 +47,31 @@ _PAUSE_DB = 30.0
 _TOLD = 0.8
 # Of a spoken word's peak: what is below it at its ends is espeak-ng's pause.
 _QUIET = 0.005
-_ACCENT = "en-gb"
 _WORDS_A_MINUTE = (80, 175, 450)
 """espeak-ng's slowest, own and fastest."""
 _FADE = RATE // 200
 _WINDOW = RATE // 10
+
+
+class Speaker(NamedTuple):
+    """A voice of espeak-ng: name, pitch (0 to 99), and steps of its pace, words a minute."""
+
+    voice: str
+    pitch: int
+    steps: int = 1
+
+
+OWN = Speaker("en-gb", 50)
+"""Who says the evaluation's synthetic clips."""
+SPEAKERS = (
+    Speaker("en-us+m3", 35, 30),
+    Speaker("en-gb-scotland+f2", 60, 30),
+    Speaker("en-us+f4", 75, 30),
+    Speaker("en-gb-x-rp+m7", 20, 30),
+    Speaker("en-029+f3", 50, 30),
+    Speaker("en-us", 85, 30),
+)
+"""Who speaks in training, `OWN` not among them."""
 
 
 def seed_of(*names: str) -> int:
@@ -196,7 +217,7 @@ def fitted(sound: Sound, length: int) -> Sound:
     return np.pad(sound[:length], (0, max(0, length - len(sound))))
 
 
-def in_another_voice(sound: Sound, words: Words) -> Sound:
+def in_another_voice(sound: Sound, words: Words, speaker: Speaker = OWN) -> Sound:
     """The `words` of `sound` said by espeak-ng, each in its own time, silence between them; (n,).
 
     As loud on the whole as the speech in `sound`. InputError where `words` do not tell all that is
@@ -211,7 +232,7 @@ def in_another_voice(sound: Sound, words: Words) -> Sound:
     for start, end, word in said(words):
         first, last = round(start * RATE), min(round(end * RATE), len(sound))
         if last > first:
-            made[first:last] = _word(word, last - first)
+            made[first:last] = _word(word, last - first, speaker)
     level = power(made, spoken_part(made, words))
     wanted = power(sound, spoken_part(sound, words))
     made *= np.float32(np.sqrt(wanted / level)) if level else 0
@@ -233,14 +254,15 @@ def synthesiser_version() -> str:
     return _espeak("--version").partition("Data at")[0].strip()
 
 
-def _word(word: str, length: int) -> Sound:
+def _word(word: str, length: int, speaker: Speaker) -> Sound:
     """One word said in `length` samples: at espeak-ng's pace next to that, and atempo the rest."""
     slowest, usual, fastest = _WORDS_A_MINUTE
-    spoken, pace = _spoken_word(word, usual), usual
+    spoken, pace = _spoken_word(word, usual, speaker), usual
     # Twice, because it does not speak twice as fast when it is asked to.
     for _ in range(2):
         pace = round(min(max(pace * len(spoken) / length, slowest), fastest))
-        spoken = _spoken_word(word, pace)
+        pace = max(round(pace / speaker.steps) * speaker.steps, slowest)
+        spoken = _spoken_word(word, pace, speaker)
     if not len(spoken):
         return np.zeros(length, np.float32)
     spoken = fitted(at_tempo(spoken, min(max(len(spoken) / length, 0.1), 10.0)), length).copy()
@@ -250,12 +272,13 @@ def _word(word: str, length: int) -> Sound:
     return spoken
 
 
-@lru_cache(maxsize=1024)
-def _spoken_word(word: str, pace: int) -> Sound:
+@lru_cache(maxsize=8192)
+def _spoken_word(word: str, pace: int, speaker: Speaker) -> Sound:
     """A word by espeak-ng at `pace` words a minute, without the pauses around it."""
     with tempfile.TemporaryDirectory(prefix="lipglance-") as folder:
         file = Path(folder) / "word.wav"
-        _espeak("-v", _ACCENT, "-s", str(pace), "-w", str(file), "--stdin", text=word)
+        voice = ("-v", speaker.voice, "-p", str(speaker.pitch))
+        _espeak(*voice, "-s", str(pace), "-w", str(file), "--stdin", text=word)
         heard = read_audio(file, RATE)
     loud = np.flatnonzero(np.abs(heard) > _QUIET * float(np.abs(heard).max()))
     return heard[loud[0] : loud[-1] + 1] if len(loud) else heard[:0]
