@@ -90,13 +90,18 @@ def mesh(centres):
     return centres[:, None] + np.random.default_rng(1).uniform(-20, 20, (468, 2))
 
 
-def add_clip(writer, key, pictures, centres, half, corpus="DRAWN", split="test_seen", **meta):
-    """Write a sample whose crops are centred on `centres` (T, 2) with half side `half`, px."""
+def add_clip(
+    writer, key, pictures, centres, half, corpus="DRAWN", split="test_seen", points=None, **meta
+):
+    """Write a sample whose crops are centred on `centres` (T, 2) with half side `half`, px.
+
+    points: mesh points (T, 468, 2) px; None for those of `mesh`.
+    """
     frames = len(pictures)
     time = np.arange(frames * RATE // 25) / RATE
     audio = (0.3 * np.sin(2 * np.pi * 220 * time)).astype(np.float32)
     transforms = square_matrix(centres, np.full(frames, half), np.zeros(frames), CROP.size)
-    points = apply(transforms, mesh(centres))
+    points = apply(transforms, mesh(centres) if points is None else points)
     writer.add(
         {
             "key": key,

@@ -30,6 +30,9 @@ class Lips(Row):
     def lips(self, clip):
         return self.crops
 
+    def places(self, clip):
+        return clip.transforms()
+
 
 def load(folder):
     """The clips of the shards in `folder`, their files beside them."""

@@ -11,8 +11,9 @@ from lipglance.checkpoint import read_checkpoint  # noqa: E402
 from lipglance.config import from_dict  # noqa: E402
 from lipglance.crop import CropConfig, picture_crop  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
-from lipglance.face_points import LIPS  # noqa: E402
+from lipglance.face_points import LIPS, MOUTH_20  # noqa: E402
 from lipglance.geometry import apply, crop_image  # noqa: E402
+from lipglance.mouth_warp import WARP_POINTS  # noqa: E402
 from lipglance.renderer_batches import RendererSource  # noqa: E402
 from lipglance.shard_writer import ShardWriter  # noqa: E402
 from lipglance.trainer import RunOptions, train  # noqa: E402
@@ -87,6 +88,28 @@ def test_same_arguments_same_pairs(shards):
     assert not torch.equal(one.wanted, other.wanted)
     assert one.seen.shape == (3, 12, SIZE, SIZE)
     assert one.flow.shape == (3, 2, SIZE, SIZE)
+
+
+def test_a_pair_is_cut_by_its_first_frame_alone(tmp_path):
+    source = RendererSource([face_shards(tmp_path)], "train", tiny(data={"colour": 0.0}))
+    clip, rng = source.clip(0), np.random.default_rng(1)
+    source.plain = True
+    # Frame 0's own crop is what all of them were cut by; frame 11 has its mouth wider open.
+    for first, other in ((0, 11), (11, 0)):
+        pictures, points, cut = source.views(clip, first, other, rng)
+        own = points[0][[WARP_POINTS.index(point) for point in MOUTH_20]]
+        extent = np.ptp(own, axis=0).max()
+        middle = np.array([(SIZE - 1) / 2, (SIZE - 1) / 2 - 0.25 * extent])
+        np.testing.assert_allclose(own.mean(0), middle, atol=0.05)
+        np.testing.assert_allclose(extent, SIZE / 2, atol=0.05)
+        for k, frame in enumerate((first, other)):
+            expected = crop_image(clip.frames[frame], cut, SIZE)
+            np.testing.assert_array_equal(pictures[k], expected)
+            np.testing.assert_allclose(points[k], apply(cut, clip.points[frame]), atol=1e-3)
+    source.plain = False
+    (one, _, first), (again, _, second) = (source.views(clip, 0, 5, rng) for _ in range(2))
+    assert not np.array_equal(one, again)
+    assert 0.01 < np.abs(first - second).max() < 0.2 * SIZE
 
 
 def test_learns_to_paint_what_the_picture_lacks(shards, tmp_path):

@@ -3,13 +3,15 @@ import json
 import numpy as np
 import pytest
 
-from fake_clips import CROP, RATE, draw, drawn_shard, mesh, places, track
+from fake_clips import CROP, RATE, add_clip, draw, drawn_shard, mesh, places, track
 from lipglance import rows
 from lipglance.audio import AudioConfig
-from lipglance.crop import CropConfig, video_crops
+from lipglance.crop import CropConfig, picture_crop, video_crops
 from lipglance.errors import InputError
 from lipglance.evaluation_clip import Clip
-from lipglance.geometry import crop_image
+from lipglance.face_points import MOUTH_20
+from lipglance.geometry import apply, crop_image
+from lipglance.shard_writer import ShardWriter
 from lipglance.shards import ShardDataset
 
 FRAMES = 18
@@ -58,8 +60,12 @@ class Model:
         return self.start(picture, points)
 
 
-def test_the_identity_is_the_first_frames_crop(clip):
-    expected = crop_image(draw(track(FRAMES)[0], places(FRAMES)[0]), clip.transforms()[0], 64)
+def test_the_identity_is_the_first_frames_crop_cut_as_a_photos(clip):
+    matrix = picture_crop(mesh(places(FRAMES))[0], CROP)
+    expected = crop_image(draw(track(FRAMES)[0], places(FRAMES)[0]), clip.carried()[0], 64)
+    # Landmarks are stored in steps of 1/64 px of the 64-px crop.
+    np.testing.assert_allclose(clip.carried()[0][:, :2], matrix[:, :2], atol=2e-3)
+    np.testing.assert_allclose(clip.carried()[0][:, 2], matrix[:, 2], atol=0.2)
     np.testing.assert_array_equal(clip.identity(), expected)
     still = rows.Still().lips(clip)
     assert still.shape == (FRAMES, 64, 64, 3)
@@ -86,6 +92,26 @@ def test_transforms_of_another_crop_come_from_the_landmarks(clip):
     np.testing.assert_allclose(clip.transforms(other)[:, :, :2], expected[:, :, :2], atol=2e-3)
     np.testing.assert_allclose(clip.transforms(other)[:, :, 2], expected[:, :, 2], atol=0.2)
     assert clip.identity(other).shape == (96, 96, 3)
+
+
+def test_the_first_frames_crop_knows_nothing_of_the_later_ones_and_goes_with_the_head(tmp_path):
+    def clip_of(name, later):
+        points = mesh(places(FRAMES))
+        points[1:, list(MOUTH_20), 1] += later
+        with ShardWriter(tmp_path / f"{name}-00000.tar") as writer:
+            pictures = [draw(10, centre) for centre in places(FRAMES)]
+            add_clip(writer, name, pictures, places(FRAMES), 30, split="val", points=points)
+        (sample,) = ShardDataset(tmp_path / f"{name}-00000.tar")
+        (tmp_path / f"{name}.mkv").write_bytes(sample.clip_bytes())
+        return Clip(sample, tmp_path / f"{name}.mkv")
+
+    other = CropConfig(size=96, half_side=1.0)
+    shut, open_ = clip_of("shut", 0.0), clip_of("open", 12.0)
+    assert np.abs(shut.transforms(other) - open_.transforms(other)).max() > 1.0
+    np.testing.assert_allclose(shut.carried(other)[0], open_.carried(other)[0], atol=1e-6)
+    centres = places(FRAMES)
+    seen = [apply(m, c) for m, c in zip(open_.carried(other), centres, strict=True)]
+    np.testing.assert_allclose(seen, np.repeat(seen[:1], FRAMES, 0), atol=0.5)
 
 
 def test_a_model_gets_its_own_crop_and_rate_and_no_more_sound_than_frames(clip):

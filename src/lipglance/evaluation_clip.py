@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipglance import metrics
-from lipglance.crop import CropConfig, video_crops
+from lipglance.crop import CropConfig, picture_crop, video_crops
 from lipglance.errors import InputError
-from lipglance.geometry import Floats, Image, apply, crop_image, invert
+from lipglance.geometry import Floats, Image, apply, crop_image, in_turn, invert
 from lipglance.media import iter_video, read_audio
 from lipglance.shards import AUDIO_RATE, FPS, Sample
 
@@ -87,10 +87,22 @@ class Clip:
         points = apply(invert(own), self.sample.landmarks()).astype(np.float32)
         return np.asarray(video_crops(points, crop), np.float64)
 
+    def carried(self, crop: CropConfig | None = None) -> Floats:
+        """The first frame's crop, cut as a photo's is, and where the head carries it: (T, 2, 3).
+
+        `transforms` know how the mouth moves later on; a crop of one picture cannot. Where the
+        first frame has no face, theirs must do.
+        """
+        moving, points = self.transforms(crop), self.face_points()
+        if points is None:
+            return moving
+        own = picture_crop(points, crop or self.crop)
+        return in_turn(moving, in_turn(invert(moving[0]), own))
+
     def identity(self, crop: CropConfig | None = None) -> Image:
-        """The lip crop of the first frame, (S, S, 3) uint8 RGB."""
+        """The lip crop of the first frame, cut as a photo's is, (S, S, 3) uint8 RGB."""
         config = crop or self.crop
-        return crop_image(next(self.pictures()), self.transforms(config)[0], config.size)
+        return crop_image(next(self.pictures()), self.carried(config)[0], config.size)
 
     def face_points(self) -> Floats | None:
         """The first frame's mesh points, (468, 2) px of the frame; None where it has no face."""

@@ -56,8 +56,10 @@ def invert(matrix: ArrayLike) -> Floats:
 
 
 def in_turn(first: Floats, then: Floats) -> Floats:
-    """The transform (2, 3) that does what `first` and after it what `then` does."""
-    return np.column_stack([then[:, :2] @ first[:, :2], apply(then, first[:, 2])])
+    """The similarity (..., 2, 3) that does `first` and `then` after it; they broadcast."""
+    linear = then[..., :2]
+    shift = linear @ first[..., 2:] + then[..., 2:]
+    return np.concatenate([linear @ first[..., :2], shift], axis=-1)
 
 
 def square_matrix(centre: ArrayLike, half: ArrayLike, angle: ArrayLike, size: int) -> Floats:

@@ -20,7 +20,7 @@ from .face_points import MOUTH_20
 from .face_shape import ShapeBasis, fit_basis
 from .geometry import Floats, apply, crop_image, in_turn
 from .mouth_track import filled, steadied
-from .renderer_batches import THREADS, as_input, face_crops, tinted
+from .renderer_batches import THREADS, as_input, face_crops, moving, tinted
 from .shards import Sample
 
 FloatArray = npt.NDArray[np.float32]
@@ -173,16 +173,3 @@ class LookSource:
         if self._room > 0:
             self._cache[index] = frames
         return frames
-
-
-def moving(size: int, strength: float, rng: np.random.Generator) -> Floats:
-    """A small turn, zoom and shift of a crop of `size` px about its middle: (2, 3), px to px.
-
-    strength: largest angle (radians), zoom less 1, and shift as a share of half the crop.
-    """
-    angle, zoom, *shift = rng.uniform(-strength, strength, 4)
-    turn = (1.0 + zoom) * np.array(
-        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    )
-    middle = np.full(2, (size - 1) / 2)
-    return np.column_stack([turn, middle - turn @ middle + np.array(shift) * size / 2])

@@ -34,7 +34,7 @@ from lipglance.shards import FPS
 from lipglance.sync import MIN_FRAMES, SyncExpert
 
 #: Raised when results of an earlier version can no longer be put beside new ones.
-PROTOCOL = 2
+PROTOCOL = 3
 VIEWS = ("lips", "face")
 
 METRICS = (
@@ -199,7 +199,7 @@ def _make(row: Row, clip: Clip, real: Floats, view: str) -> _Track:
         row=row,
         lips=lips,
         faces=None if faces is None else iter(faces),
-        transforms=clip.transforms(row.crop),
+        transforms=row.places(clip),
         seconds=seconds,
         points=points if told is None else told,
         told=told,

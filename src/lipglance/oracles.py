@@ -102,7 +102,7 @@ class HeardMotion(Row):
         model, motion, given = self._model, self._model.motion, clip.face_points()
         told = np.zeros((clip.frames, len(_MOUTH), 2))
         if given is not None:
-            inside = apply(clip.transforms(model.crop)[0], given)
+            inside = apply(clip.carried(model.crop)[0], given)
             session = motion.start(inside, clip.identity(model.crop))
             heard = session.feed(clip.audio(model.audio.sample_rate))
             changes = np.concatenate([heard, session.finish(clip.frames)])

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from .config import TrainConfig
+from .crop import CropConfig, picture_crops
 from .errors import InputError
+from .geometry import Floats, apply, crop_image, in_turn
 from .mouth_warp import WARP_POINTS, dense_flow, mouth_maps, net_inputs
 from .shards import Sample, ShardDataset
 
@@ -71,9 +73,19 @@ def as_input(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class _Clip:
+    """A clip's pictures.
+
+    Attributes:
+        frames: (T, S, S, 3) uint8 RGB, the crops that are stored.
+        points: (T, len(WARP_POINTS), 2) px in them.
+        seen: the frames that show a face.
+        cuts: (T, 2, 3) px of the crops to px of the crop that one picture alone would get.
+    """
+
     frames: npt.NDArray[np.uint8]
     points: npt.NDArray[np.float32]
     seen: npt.NDArray[np.intp]
+    cuts: Floats
 
 
 class RendererSource:
@@ -116,7 +128,7 @@ class RendererSource:
         """A clip's crops and points, None where fewer than two frames show a face."""
         if index in self._cache:
             return self._cache[index]
-        clip = _read(self.samples[index])
+        clip = _read(self.samples[index], self.config.renderer.size)
         self._room -= 0 if clip is None else clip.frames.nbytes
         if self._room > 0:
             self._cache[index] = clip
@@ -128,10 +140,29 @@ class RendererSource:
         while clip is None:
             clip = self.clip(int(rng.choice(len(self.samples), p=self.weights)))
         one, other = rng.choice(clip.seen, 2)
-        pictures = np.stack([clip.frames[one], clip.frames[other]])
+        pictures, points, _ = self.views(clip, one, other, rng)
+        return pair(*pictures, *points)
+
+    def views(
+        self, clip: _Clip, one: int, other: int, rng: np.random.Generator
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], Floats]:
+        """Two frames of a clip as a model sees them that is given the first of them alone.
+
+        The clip's own crops are centred on its mouth as it is on the whole: a painter that saw them
+        would know how the mouth is going to be, and a photo's crop does not tell.
+
+        Returns:
+            The pictures (2, S, S, 3) uint8 RGB, their points (2, len(WARP_POINTS), 2) px, and the
+            matrix (2, 3) from px of the clip's crops.
+        """
+        data, size = self.config.data, self.config.renderer.size
+        cut = clip.cuts[one]
         if not self.plain:
-            pictures = tinted(pictures, self.config.data.colour, rng)
-        return pair(pictures[0], pictures[1], clip.points[one], clip.points[other])
+            cut = in_turn(cut, moving(size, data.geometry, rng))
+        pictures = np.stack([crop_image(clip.frames[k], cut, size) for k in (one, other)])
+        if not self.plain:
+            pictures = tinted(pictures, data.colour, rng)
+        return pictures, apply(cut, clip.points[[one, other]]).astype(np.float32), cut
 
 
 def pair(
@@ -160,6 +191,19 @@ def stacked(items: Sequence[tuple[npt.NDArray[np.float32], ...]]) -> RendererBat
     return RendererBatch(*(torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True)))
 
 
+def moving(size: int, strength: float, rng: np.random.Generator) -> Floats:
+    """A small turn, zoom and shift of a crop of `size` px about its middle: (2, 3), px to px.
+
+    strength: largest angle (radians), zoom less 1, and shift as a share of half the crop.
+    """
+    angle, zoom, *shift = rng.uniform(-strength, strength, 4)
+    turn = (1.0 + zoom) * np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    )
+    middle = np.full(2, (size - 1) / 2)
+    return np.column_stack([turn, middle - turn @ middle + np.array(shift) * size / 2])
+
+
 def tinted(
     pictures: npt.NDArray[np.uint8], strength: float, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
@@ -170,9 +214,11 @@ def tinted(
     return np.asarray(np.clip(varied, 0, 255), np.uint8)
 
 
-def _read(sample: Sample) -> _Clip | None:
-    points = sample.landmarks()[:, list(WARP_POINTS)]
-    seen = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
+def _read(sample: Sample, size: int) -> _Clip | None:
+    track = sample.landmarks()
+    seen = np.flatnonzero(np.isfinite(track).all(axis=(1, 2)))
     if len(seen) < 2:
         return None
-    return _Clip(sample.crops(), points, seen)
+    cuts = np.full((len(track), 2, 3), np.nan)
+    cuts[seen] = picture_crops(track[seen], CropConfig.face(size))
+    return _Clip(sample.crops(), track[:, list(WARP_POINTS)], seen, cuts)

@@ -42,6 +42,10 @@ class Row(Protocol):
         """The T lip crops, (T, S, S, 3) RGB; None where the row is the real frames themselves."""
         ...
 
+    def places(self, clip: Clip) -> Floats:
+        """Where its crops belong: similarities (T, 2, 3), px of the frames to px of the crops."""
+        return clip.carried(self.crop)
+
     def faces(self, clip: Clip) -> Iterable[Image] | None:
         """T whole pictures, (H, W, 3): the first frame with moving lips. None as for `lips`."""
         lips = self.lips(clip)
@@ -49,7 +53,7 @@ class Row(Protocol):
             return None
         crop = self.crop or clip.crop
         picture = next(clip.pictures())
-        return map(Compositor(picture, clip.transforms(crop)[0], crop.size).paste, lips)
+        return map(Compositor(picture, self.places(clip)[0], crop.size).paste, lips)
 
     def points(self, clip: Clip, real: Floats) -> Floats | None:
         """The T frames' 68 landmarks, (T, 68, 2) px, of a row that makes landmarks and no picture.
@@ -81,6 +85,10 @@ class Pasted(Row):
         pairs = zip(clip.pictures(), clip.transforms(), strict=True)
         return np.stack([crop_image(p, matrix, clip.crop.size) for p, matrix in pairs])
 
+    def places(self, clip: Clip) -> Floats:
+        """Where they were cut."""
+        return clip.transforms()
+
 
 class Still(Row):
     """The identity image in every frame."""
@@ -104,6 +112,10 @@ class Mismatched(Row):
         other = _peer(clip.sample).crops()
         there_and_back = np.concatenate([other, other[-2:0:-1]])
         return there_and_back[np.arange(clip.frames) % len(there_and_back)]
+
+    def places(self, clip: Clip) -> Floats:
+        """Where the clip's own would be cut, as the other's were."""
+        return clip.transforms()
 
 
 class Linear(Row):
@@ -175,7 +187,7 @@ class ModelRow(Row):
     def lips(self, clip: Clip) -> NDArray[np.uint8]:
         """Generate as many frames as the clip has."""
         points = clip.face_points()
-        inside = None if points is None else apply(clip.transforms(self.crop)[0], points)
+        inside = None if points is None else apply(self.places(clip)[0], points)
         return self.say(clip.identity(self.crop), clip, inside)
 
     def say(self, identity: Image, clip: Clip, points: Floats | None = None) -> NDArray[np.uint8]:
@@ -189,7 +201,7 @@ class ModelRow(Row):
 
     def faces(self, clip: Clip) -> Iterable[Image]:
         """As the model itself paints into a photo."""
-        matrix = clip.transforms(self.crop)[0]
+        matrix = self.places(clip)[0]
         session = self._model.start_face(next(clip.pictures()), matrix, clip.face_points())
         first = session.feed(clip.audio(self._model.audio.sample_rate))
         return chain(first, session.finish(clip.frames))

@@ -17,7 +17,7 @@ from .errors import InputError
 from .face_shape import ShapeBasis
 from .motion_batches import Look, MotionBatch, MotionSource, Piece
 from .mouth_warp import mouth_maps
-from .renderer_batches import THREADS, RendererSource, as_input, tinted
+from .renderer_batches import THREADS, RendererSource, as_input
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,7 @@ class TalkerSource:
                 continue
             if true not in clip.seen or piece.given not in clip.seen:
                 continue
-            pictures = np.stack([clip.frames[piece.given], clip.frames[true]])
-            pictures = tinted(pictures, self.config.data.colour, rng)
-            places = clip.points[piece.given], clip.points[true]
+            pictures, places, cut = self.renderer.views(clip, piece.given, true, rng)
             return (
                 np.int64(row),
                 np.int64(frame),
@@ -125,6 +123,6 @@ class TalkerSource:
                 *places,
                 piece.clip.true[piece.given],
                 np.concatenate([mouth_maps(p, self.config.renderer.size) for p in places]),
-                piece.clip.unit,
+                (cut[:, :2] @ piece.clip.unit).astype(np.float32),
             )
         return None
