@@ -79,6 +79,21 @@ def test_emphasis_moves_the_mouth_further_from_where_silence_has_it(run, motion,
     np.testing.assert_allclose(kept[-25:], np.broadcast_to(silent, kept[-25:].shape), atol=2e-3)
 
 
+def test_a_mumble_is_stressed_and_pieces_do_not_change_it(run, motion, tmp_path):
+    state = read_checkpoint(run / "last.pt")
+    state["config"]["motion"] |= {"emphasis": 1.2, "wide": 1.0}
+    torch.save(state, tmp_path / "last.pt")
+    loud = Motion(export_model(tmp_path, tmp_path / "model"), threads=1)
+    silent, sound = motion.basis.decode(motion.silent), speech(2.0)
+    plain, whole, session = motion.begin(), loud.begin(), loud.begin()
+    said = np.concatenate([plain.feed(sound), plain.finish()]) - silent
+    expected = np.concatenate([whole.feed(sound), whole.finish()])
+    parts = [session.feed(piece) for piece in np.array_split(sound, 7)]
+    assert np.concatenate([*parts, session.finish()]).tobytes() == expected.tobytes()
+    gains = ((expected - silent) * said).sum((1, 2)) / (said**2).sum((1, 2))
+    assert 1.2 - 1e-6 <= gains[0] < gains[-1] <= 1.7
+
+
 def test_where_a_crop_lies_tells_nothing(motion):
     """Crops of a video are centred on what its mouth does later too; a photo's are not."""
     landmarks, crop = drawn(10)

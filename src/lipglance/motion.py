@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lipglance.audio import AudioConfig, LogMelStream, frames_for
 from lipglance.crop import CropConfig, picture_crop
+from lipglance.emphasis import Emphasis
 from lipglance.errors import InputError
 from lipglance.face_shape import ShapeBasis
 from lipglance.geometry import Floats, Image, crop_image
@@ -61,7 +62,6 @@ class Motion:
         audio: how the speech must be sampled and is heard.
         past: video frames heard before the present one.
         ahead: video frames heard after it.
-        emphasis: how many times as far from silence as was heard the mouth moves.
         silent: (K,) the code of silence.
     """
 
@@ -72,7 +72,7 @@ class Motion:
             self.audio = AudioConfig(**facts["audio"])
             self.past, self.ahead = int(facts["past"]), int(facts["ahead"])
             self.codes, self.memory = int(facts["codes"]), int(facts["memory"])
-            self.emphasis = float(facts["emphasis"])
+            self._first, self._wide = float(facts["emphasis"]), float(facts["wide"])
             self.silent: Floats = np.asarray(facts["silent"], np.float64)
             with np.load(folder / "basis.npz", allow_pickle=False) as kept:
                 self.basis: ShapeBasis = ShapeBasis(
@@ -114,6 +114,10 @@ class Motion:
         """
         return np.asarray(self.rest({"shape": self._moved(shape)})[0], np.float64)
 
+    def emphasis(self) -> Emphasis:
+        """How far the mouth of a speech that begins is to move."""
+        return Emphasis(self.silent, self.basis.components, self._first, self._wide)
+
     def _moved(self, shape: Floats) -> FloatArray:
         return (shape - self.basis.mean)[None].astype(np.float32)
 
@@ -127,6 +131,7 @@ class MotionSession:
 
     def __init__(self, motion: Motion, rest: Floats) -> None:
         self._motion, self._rest = motion, rest
+        self._emphasis = motion.emphasis()
         self._mel = LogMelStream(motion.audio)
         # Rows come as many at once as a video frame has. Some of silence put before the sound, and
         # taken away again, let them come as soon as the network can use them.
@@ -190,7 +195,7 @@ class MotionSession:
             mel[0, :needed] = self._rows[k * per_frame : k * per_frame + needed]
             said = motion.hear({"mel": mel, "memory": self._memory})
             # One frame at a time: how BLAS rounds depends on how many there are.
-            code = motion.silent + motion.emphasis * (said[: motion.codes] - motion.silent)
+            code = self._emphasis.stressed(said[: motion.codes].astype(np.float64))
             moved[k] = motion.basis.decode(code - self._rest)
             self._memory = np.ascontiguousarray(said[motion.codes :].reshape(self._memory.shape))
         self._rows = self._rows[ready * per_frame :].copy()

@@ -96,6 +96,7 @@ def write_motion(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> 
         "memory": motion.memory,
         "size": look.size,
         "emphasis": motion.emphasis,
+        "wide": motion.wide,
         "silent": [round(float(number), 5) for number in _silent(net)],
         "steps": progress["step"],
         "training": to_dict(config),

@@ -67,8 +67,10 @@ class MotionConfig:
         low_cut: share of sequences without their low tones, as telephones cut them.
         dropout: share of what was heard of a frame that is left out in training.
         masks: stretches of time and bands of mel that are hidden in a training sequence.
-        emphasis: in use, codes are that many times as far from those of silence as what was heard:
-            who is not sure says the mean, and the mean of all that a mouth may do is a mumble.
+        emphasis: in use, codes are that many times as far from those of silence as what was heard,
+            at first; see `lipglance.emphasis`.
+        wide: how far the inner lips of people who speak go, in distances of the eyes, to which a
+            speech's emphasis is fitted; 0 to leave it as it is at first.
     """
 
     codes: int = 16
@@ -92,6 +94,7 @@ class MotionConfig:
     dropout: float = 0.2
     masks: int = 0
     emphasis: float = 1.0
+    wide: float = 0.0
 
 
 @dataclass(frozen=True)
