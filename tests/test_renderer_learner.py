@@ -96,7 +96,7 @@ def test_a_pair_is_cut_by_its_first_frame_alone(tmp_path):
     source.plain = True
     # Frame 0's own crop is what all of them were cut by; frame 11 has its mouth wider open.
     for first, other in ((0, 11), (11, 0)):
-        pictures, points, cut = source.views(clip, first, other, rng)
+        pictures, points, cut = source.views(clip, first, [other], rng)
         own = points[0][[WARP_POINTS.index(point) for point in MOUTH_20]]
         extent = np.ptp(own, axis=0).max()
         middle = np.array([(SIZE - 1) / 2, (SIZE - 1) / 2 - 0.25 * extent])
@@ -107,7 +107,7 @@ def test_a_pair_is_cut_by_its_first_frame_alone(tmp_path):
             np.testing.assert_array_equal(pictures[k], expected)
             np.testing.assert_allclose(points[k], apply(cut, clip.points[frame]), atol=1e-3)
     source.plain = False
-    (one, _, first), (again, _, second) = (source.views(clip, 0, 5, rng) for _ in range(2))
+    (one, _, first), (again, _, second) = (source.views(clip, 0, [5], rng) for _ in range(2))
     assert not np.array_equal(one, again)
     assert 0.01 < np.abs(first - second).max() < 0.2 * SIZE
 

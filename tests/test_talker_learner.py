@@ -6,16 +6,21 @@ from dataclasses import replace
 import pytest
 
 torch = pytest.importorskip("torch")
+from torch.nn import functional as F  # noqa: E402
 
+from faces import astronaut, astronaut_landmarks  # noqa: E402
 from lipglance.checkpoint import read_checkpoint  # noqa: E402
 from lipglance.config import from_dict  # noqa: E402
+from lipglance.crop import CropConfig, picture_crop  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model  # noqa: E402
+from lipglance.geometry import crop_image  # noqa: E402
 from lipglance.models import load_model  # noqa: E402
 from lipglance.renderer_learner import _misread  # noqa: E402
 from lipglance.talker_batches import TalkerSource  # noqa: E402
-from lipglance.talker_learner import TalkerLearner  # noqa: E402
+from lipglance.talker_learner import TalkerLearner, lips_of, out_of_sync  # noqa: E402
 from lipglance.trainer import RunOptions, train  # noqa: E402
+from synthetic_shards import write_shards  # noqa: E402
 from test_renderer_learner import CRITIC, SIZE, face_shards  # noqa: E402
 
 CPU = RunOptions(accelerator="cpu", threads=2)
@@ -110,10 +115,87 @@ def test_a_painted_mouth_is_held_to_where_it_was_told_to_be(shards, halves):
     assert float(_misread(reader, wanted, wanted, astray)) == pytest.approx(1.75, abs=1e-4)
 
 
-def test_resumed_run_is_the_unbroken_one(shards, halves, tmp_path):
-    train(config("talker", 1), [shards], tmp_path / "run", CPU, *halves)
-    train(config("talker", 2), [shards], tmp_path / "run", CPU)
-    train(config("talker", 2), [shards], tmp_path / "whole", CPU, *reversed(halves))
+@pytest.fixture(scope="module")
+def expert(tmp_path_factory):
+    place = tmp_path_factory.mktemp("expert")
+    lips = write_shards(place / "shards")
+    train(config("sync", sync={"width": 4, "embedding": 8}), [lips], place / "sync", CPU)
+    return place / "sync"
+
+
+JUDGED = {"pictures": 6, "sync": 0.1}
+
+
+def test_for_an_expert_frames_follow_each_other_and_are_of_one_person(shards, halves, expert):
+    learner = begun((*halves, expert), talker=JUDGED)
+    batch, pictures = learner.source([shards], 1.0).batch(0, 4, 3)
+    rows, frames = pictures.row.view(-1, 6), pictures.frame.view(-1, 6)
+    assert (rows == rows[:, :1]).all()
+    assert (frames == frames[:, :1] + torch.arange(6)).all()
+    assert (batch.owner[rows, frames] == batch.owner[rows, frames][:, :1]).all()
+    shown = pictures.source.view(-1, 6, *pictures.source.shape[1:])
+    assert (shown == shown[:, :1]).all()
+
+
+def test_an_expert_judges_and_learns_nothing(shards, halves, expert):
+    quiet = {"pictures": 6, "sync": 1.0, "points": 0.0, "told": 0.0}
+    learner = begun((*halves, expert), talker=quiet)
+    batch, pictures = learner.source([shards], 1.0).batch(0, 0, 3)
+    before = [p.clone() for p in learner._judge.state_dict().values()]
+    judge, made = learner._judge, pictures.wanted.clone().requires_grad_(True)
+    loss = out_of_sync(judge, made, batch.mel, pictures)
+    loss.backward()
+    assert 0 < float(loss) < 10
+    # Lips are looked at, the chin is not.
+    assert made.grad[:, :, : SIZE * 3 // 4].abs().sum() > 0
+    assert made.grad[:, :, SIZE * 3 // 4 :].abs().sum() == 0
+    assert learner.step(batch, pictures, 0)["sync"] > 0
+    assert all(map(torch.equal, before, learner._judge.state_dict().values()))
+
+
+def test_the_true_shift_is_what_is_asked_for(shards, halves, expert):
+    learner = begun((*halves, expert), talker=JUDGED)
+    batch, pictures = learner.source([shards], 1.0).batch(0, 4, 3)
+
+    class Judge:
+        """Lips and sound agree where `late` frames lie between them."""
+
+        scale = 20.0
+
+        def __init__(self, late):
+            self.late = late
+
+        def lips(self, lips):
+            return F.one_hot(pictures.frame.view(-1, 6)[:, :2] + self.late, 64).float()
+
+        def sound(self, mel):
+            return F.one_hot(torch.arange(28), 64).float().repeat(len(mel), 1, 1)
+
+    made = pictures.wanted
+    assert float(out_of_sync(Judge(0), made, batch.mel, pictures)) < 1e-3
+    assert float(out_of_sync(Judge(1), made, batch.mel, pictures)) > 10
+
+
+def test_lips_are_cut_from_faces_as_from_pictures():
+    points, picture = astronaut_landmarks().points, astronaut()
+    face = crop_image(picture, picture_crop(points, CropConfig.face(96)), 96)
+    lips = crop_image(picture, picture_crop(points, CropConfig()), 64)
+    cut = lips_of(torch.from_numpy(face.transpose(2, 0, 1)[None].astype("float32")))[0]
+    assert (cut.permute(1, 2, 0) - torch.from_numpy(lips.astype("float32"))).abs().mean() < 3
+
+
+def test_without_an_expert_nobody_judges(shards, halves):
+    with pytest.raises(InputError, match="give a sync expert's run as --begin-with"):
+        begun(halves, talker=JUDGED).source([shards], 1.0)
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_resumed_run_is_the_unbroken_one(shards, halves, expert, tmp_path, judged):
+    parts = (*halves, expert) if judged else halves
+    talker = {"talker": JUDGED} if judged else {}
+    train(config("talker", 1, **talker), [shards], tmp_path / "run", CPU, *parts)
+    train(config("talker", 2, **talker), [shards], tmp_path / "run", CPU)
+    train(config("talker", 2, **talker), [shards], tmp_path / "whole", CPU, *reversed(parts))
     one, two = (read_checkpoint(tmp_path / name / "last.pt") for name in ("run", "whole"))
     for half in ("hearing", "painting"):
         for name, value in two[half]["networks"]["average"].items():

@@ -111,7 +111,7 @@ class LookConfig:
 
     width: int = 24
     features: int = 128
-    trust: float = 0.8
+    trust: float = 0.6
     ridge: float = 3000.0
     reading: float = 0.4
 
@@ -153,9 +153,12 @@ class TalkerConfig:
         points: weight of the error of the points that hearing alone learns from.
         reading: weight of how far from where they were told to be mouths are read in made frames,
             px.
+        sync: weight of a sync expert's cross-entropy of the shift between made frames and their
+            sound; frames of a sequence are then made one after the other.
     """
 
     pictures: int = 3
     told: float = 0.25
     points: float = 0.1
     reading: float = 0.0
+    sync: float = 0.0

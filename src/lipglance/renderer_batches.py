@@ -140,29 +140,30 @@ class RendererSource:
         while clip is None:
             clip = self.clip(int(rng.choice(len(self.samples), p=self.weights)))
         one, other = rng.choice(clip.seen, 2)
-        pictures, points, _ = self.views(clip, one, other, rng)
+        pictures, points, _ = self.views(clip, one, [other], rng)
         return pair(*pictures, *points)
 
     def views(
-        self, clip: _Clip, one: int, other: int, rng: np.random.Generator
+        self, clip: _Clip, one: int, others: Sequence[int], rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], Floats]:
-        """Two frames of a clip as a model sees them that is given the first of them alone.
+        """A frame of a clip and N others, as a model sees them that is given the first alone.
 
         The clip's own crops are centred on its mouth as it is on the whole: a painter that saw them
         would know how the mouth is going to be, and a photo's crop does not tell.
 
         Returns:
-            The pictures (2, S, S, 3) uint8 RGB, their points (2, len(WARP_POINTS), 2) px, and the
-            matrix (2, 3) from px of the clip's crops.
+            The pictures (1 + N, S, S, 3) uint8 RGB, their points (1 + N, len(WARP_POINTS), 2) px,
+            and the matrix (2, 3) from px of the clip's crops.
         """
         data, size = self.config.data, self.config.renderer.size
         cut = clip.cuts[one]
         if not self.plain:
             cut = in_turn(cut, moving(size, data.geometry, rng))
-        pictures = np.stack([crop_image(clip.frames[k], cut, size) for k in (one, other)])
+        frames = [one, *others]
+        pictures = np.stack([crop_image(clip.frames[k], cut, size) for k in frames])
         if not self.plain:
             pictures = tinted(pictures, data.colour, rng)
-        return pictures, apply(cut, clip.points[[one, other]]).astype(np.float32), cut
+        return pictures, apply(cut, clip.points[frames]).astype(np.float32), cut
 
 
 def pair(

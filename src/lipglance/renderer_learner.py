@@ -98,11 +98,16 @@ class RendererLearner:
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def judged(
-        self, batch: RendererBatch, step: int, astray: Tensor | None = None
+        self,
+        batch: RendererBatch,
+        step: int,
+        astray: Tensor | None = None,
+        matched: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Make a batch's frames; return the loss and its terms, unweighted. The critic learns.
 
         astray: ``(B, 20, 2)`` px, how far from the truth the mouths' points were told to be.
+        matched: says how badly made frames ``(B, 3, S, S)`` go with their sound; the term ``sync``.
         """
         config = self.config
         factor = decayed(step, config.steps, config.warmup, config.decay_from)
@@ -115,6 +120,9 @@ class RendererLearner:
         if self.reader is not None:
             terms["reading"] = _misread(self.reader, made, batch.wanted, astray)
             total = total + config.talker.reading * terms["reading"]
+        if matched is not None:
+            terms["sync"] = matched(made)
+            total = total + config.talker.sync * terms["sync"]
         if self.critic is not None and step >= weights.critic_start:
             self.optimizers.set_rate("critic", config.rate * factor)
             terms |= self._criticised(self.critic, made, batch)
@@ -184,10 +192,10 @@ class RendererLearner:
             if clip is None:
                 continue
             first = clip.seen[0]
-            for share in LOOKED_AT:
-                other = clip.seen[int(share * (len(clip.seen) - 1))]
-                frames = clip.frames[first], clip.frames[other]
-                items.append(pair(*frames, clip.points[first], clip.points[other]))
+            others = [int(clip.seen[int(share * (len(clip.seen) - 1))]) for share in LOOKED_AT]
+            pictures, points, _ = source.views(clip, int(first), others, np.random.default_rng(0))
+            for shown, at in zip(pictures[1:], points[1:], strict=True):
+                items.append(pair(pictures[0], shown, points[0], at))
         return stacked(items)
 
     @torch.no_grad()

@@ -24,6 +24,8 @@ from .renderer_batches import THREADS, RendererSource, as_input
 class Pictures:
     """Frames that are to be made, N of them, somewhere in a batch's sequences.
 
+    With a sync expert those of a sequence follow each other, `TalkerConfig.pictures` of them.
+
     Attributes:
         row: ``(N,)`` the sequence.
         frame: ``(N,)`` the frame of the sequence.
@@ -80,13 +82,14 @@ class TalkerSource:
 
     def batch(self, seed: int, step: int, size: int, rank: int = 0) -> tuple[MotionBatch, Pictures]:
         """Return the batch of a step: always the same for the same arguments."""
-        drawn = self.motion.drawn(seed, step, size, rank)
+        drawn, talker = self.motion.drawn(seed, step, size, rank), self.config.talker
+        times, run = (1, talker.pictures) if talker.sync else (talker.pictures, 1)
         wanted = [
-            ((seed, step, rank, row, k), row, drawn[row][1])
+            ((seed, step, rank, row, k), row, drawn[row][1], run)
             for row in range(size)
-            for k in range(self.config.talker.pictures)
+            for k in range(times)
         ]
-        found = [item for item in self._threads.map(self._picture, wanted) if item is not None]
+        found = [item for part in self._threads.map(self._pictures, wanted) for item in part]
         if not found:
             raise InputError(
                 f"none of {len(wanted)} frames drawn shows a face that speaks; expected face crops "
@@ -95,34 +98,41 @@ class TalkerSource:
         stacks = (np.stack(part) for part in zip(*found, strict=True))
         return self.motion.stacked(drawn), Pictures(*map(torch.from_numpy, stacks))
 
-    def _picture(
-        self, asked: tuple[tuple[int, ...], int, list[Piece]]
-    ) -> tuple[npt.ArrayLike, ...] | None:
-        key, row, pieces = asked
+    def _pictures(
+        self, asked: tuple[tuple[int, ...], int, list[Piece], int]
+    ) -> list[tuple[npt.ArrayLike, ...]]:
+        """A `run` of frames one after the other of one person's, none where none was found."""
+        key, row, pieces, run = asked
         rng = np.random.default_rng(key)
         begins = np.cumsum([0, *(len(piece.code) for piece in pieces)])
         for _ in range(20):
-            frame = int(rng.integers(begins[-1]))
-            owner = int(np.searchsorted(begins, frame, side="right")) - 1
-            piece, place = pieces[owner], frame - int(begins[owner])
-            spoken = piece.before <= place < len(piece.code) - piece.after
+            first = int(rng.integers(begins[-1] - run + 1))
+            owner = int(np.searchsorted(begins, first, side="right")) - 1
+            piece, place = pieces[owner], first - int(begins[owner])
+            places = range(place, place + run)
+            spoken = piece.before <= place and places[-1] < len(piece.code) - piece.after
             clip = self.renderer.clip(piece.clip.sample)
-            if not (spoken and piece.taught[place]) or clip is None:
+            if not spoken or clip is None or not piece.taught[place : place + run].all():
                 continue
-            true = piece.frame(place)
+            true = [piece.frame(k) for k in places]
             # What is taught to be closed there is no picture of.
-            if piece.clip.hushed[true]:
+            if piece.clip.hushed[true].any() or not np.isin([piece.given, *true], clip.seen).all():
                 continue
-            if true not in clip.seen or piece.given not in clip.seen:
-                continue
-            pictures, places, cut = self.renderer.views(clip, piece.given, true, rng)
-            return (
-                np.int64(row),
-                np.int64(frame),
-                *as_input(pictures),
-                *places,
-                piece.clip.true[piece.given],
-                np.concatenate([mouth_maps(p, self.config.renderer.size) for p in places]),
-                (cut[:, :2] @ piece.clip.unit).astype(np.float32),
-            )
-        return None
+            pictures, points, cut = self.renderer.views(clip, piece.given, true, rng)
+            shown = as_input(pictures)
+            maps = [mouth_maps(p, self.config.renderer.size) for p in points]
+            return [
+                (
+                    np.int64(row),
+                    np.int64(first + k),
+                    shown[0],
+                    shown[1 + k],
+                    points[0],
+                    points[1 + k],
+                    piece.clip.true[piece.given],
+                    np.concatenate([maps[0], maps[1 + k]]),
+                    (cut[:, :2] @ piece.clip.unit).astype(np.float32),
+                )
+                for k in range(run)
+            ]
+        return []

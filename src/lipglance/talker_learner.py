@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .config import TrainConfig
+from .crop import CropConfig
 from .errors import InputError
 from .face_points import LOWER_FACE, MOUTH_20
 from .flow_field import FlowField
@@ -28,9 +30,12 @@ from .optimizers import Reduce
 from .renderer_batches import RendererBatch
 from .renderer_learner import RendererLearner
 from .renderer_net import warped
+from .sync_export import load_sync_net
+from .sync_learner import SHIFTS
+from .sync_net import SyncNet
 from .talker_batches import Pictures, TalkerSource
 
-PARTS = {"motion": "hearing", "renderer": "painting", "look": "seeing"}
+PARTS = {"motion": "hearing", "renderer": "painting", "look": "seeing", "sync": "judging"}
 """What each kind of run that a talker begins with becomes."""
 
 _MOUTH = [WARP_POINTS.index(point) for point in MOUTH_20]
@@ -50,6 +55,8 @@ class TalkerLearner:
         self.hearing = MotionLearner(config, device, reduce)
         self.painting = RendererLearner(config, device, reduce)
         self._flow = FlowField(config.renderer.size, device)
+        self._judging: dict[str, Any] | None = None
+        self._judge: SyncNet | None = None
 
     def source(self, data: Sequence[str | Path], cache_gib: float) -> TalkerSource:
         """See `Learner`; InputError where a new run begins with nothing."""
@@ -60,6 +67,11 @@ class TalkerLearner:
         seen = self.hearing.known(), self.hearing.look()
         if self.config.talker.reading:
             self.painting.reader = self.hearing.sees()
+        if self.config.talker.sync and self._judge is None:
+            raise InputError(
+                "nobody judges whether lips go with their sound; give a sync expert's run as "
+                "--begin-with, or talker.sync=0"
+            )
         return TalkerSource(data, "train", self.config, *seen, cache_gib)
 
     def phases(self) -> Sequence[Phase]:
@@ -67,18 +79,22 @@ class TalkerLearner:
         return (Phase("step", self.config.steps, self._step),)
 
     def state(self) -> dict[str, Any]:
-        """See `Learner`: the two halves' states by `HALVES`."""
-        return {"hearing": self.hearing.state(), "painting": self.painting.state()}
+        """See `Learner`: by the names in `PARTS`."""
+        halves = {"hearing": self.hearing.state(), "painting": self.painting.state()}
+        return halves | {"judging": self._judging}
 
     def load(self, state: dict[str, Any]) -> None:
         """See `Learner`."""
         self.hearing.load(state["hearing"])
         self.painting.load(state["painting"])
+        if state["judging"] is not None:
+            self._judged_by(state["judging"])
 
     def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
         """See `Learner`: a motion run and a renderer run; both go on from their averages.
 
-        A look's run beside them takes the place of that which the motion run began with.
+        A look's run beside them takes the place of that which the motion run began with; a sync
+        expert's judges what is made.
         """
         found = {PARTS.get(run["config"]["kind"]): run for run in runs.values()}
         if len(found) != len(runs) or not {"hearing", "painting"} <= set(found) <= {
@@ -86,8 +102,8 @@ class TalkerLearner:
         }:
             kinds = ", ".join(run["config"]["kind"] for run in runs.values())
             raise InputError(
-                f"runs of {kinds} to begin with; expected one of motion, one of renderer and, if "
-                "it is to see otherwise than the motion's, one of look"
+                f"runs of {kinds} to begin with; expected one of motion, one of renderer, if it is "
+                "to see otherwise than the motion's one of look, and for talker.sync one of sync"
             )
         try:
             self.hearing.load(found["hearing"])
@@ -99,8 +115,14 @@ class TalkerLearner:
             ) from error
         if "seeing" in found:
             self.hearing.see_with(found["seeing"])
+        if "judging" in found:
+            self._judged_by(found["judging"])
         self.hearing.begin_with_average()
         self.painting.begin_with_average()
+
+    def _judged_by(self, run: dict[str, Any]) -> None:
+        self._judging = {name: run[name] for name in ("config", "networks")}
+        self._judge = load_sync_net(run).requires_grad_(False).to(self.device)
 
     def _step(self, draw: Draw[TalkerSource], step: int) -> dict[str, float]:
         batch, pictures = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
@@ -115,12 +137,22 @@ class TalkerLearner:
         heard = hearing.terms(said, batch)
         # Some are told the truth, so that painting goes on doing as it is told.
         draw = torch.Generator().manual_seed(config.seed + step)
-        told = torch.rand(len(pictures.row), generator=draw) < config.talker.told
+        luck = torch.rand(len(pictures.row), generator=draw)
+        if config.talker.sync:
+            # Of frames that follow each other all or none: lips do not jump.
+            luck = luck[pictures.row.cpu()]
+        told = luck < config.talker.told
         driven = torch.where(
             told.to(said.device)[:, None, None], pictures.driven, self.driven(said, pictures)
         )
         astray = (driven - pictures.driven)[:, _MOUTH].detach()
-        total, painted = self.painting.judged(self.shown(pictures, driven), step, astray)
+        judge, matched = self._judge, None
+        if judge is not None and config.talker.sync:
+
+            def matched(made: Tensor) -> Tensor:
+                return out_of_sync(judge, made, batch.mel, pictures)
+
+        total, painted = self.painting.judged(self.shown(pictures, driven), step, astray, matched)
         total = total + config.talker.points * hearing.weighted(heard)
         total.backward()  # type: ignore[no-untyped-call]
         hearing.descend(step)
@@ -166,3 +198,38 @@ class TalkerLearner:
             return looks[0](tracks) | looks[1](picture)
 
         return look
+
+
+def out_of_sync(judge: SyncNet, made: Tensor, mel: Tensor, pictures: Pictures) -> Tensor:
+    """How far a judge is from knowing that made frames go with their sound and no other near it.
+
+    The cross-entropy of the true shift among `SHIFTS`, mean over runs.
+
+    Args:
+        judge: of lips and sound.
+        made: ``(N, 3, S, S)`` in [-1, 1], runs of frames one after the other.
+        mel: ``(B, 4T, 128)`` of the sequences.
+        pictures: whose frames they are.
+    """
+    starts = F.pad((pictures.row.diff() != 0).nonzero()[:, 0] + 1, (1, 0))
+    shown = lips_of(made)
+    lips = judge.lips(shown.view(len(starts), -1, *shown.shape[1:]))
+    sound, count = judge.sound(mel[:, None]), lips.shape[1]
+    row, first = pictures.row[starts], pictures.frame[starts]
+    shift = torch.tensor(SHIFTS, device=first.device)
+    at = first[:, None] + shift
+    known = (at >= 0) & (at + count <= sound.shape[1])
+    places = at.clamp(0, sound.shape[1] - count)[..., None] + torch.arange(
+        count, device=first.device
+    )
+    near = sound[row[:, None, None], places]
+    alike = (lips[:, None] * near).sum(-1).mean(-1) * judge.scale
+    return F.cross_entropy(alike.masked_fill(~known, -1e4), torch.zeros_like(first))
+
+
+def lips_of(faces: Tensor) -> Tensor:
+    """Lip crops ``(N, 3, 64, 64)`` of face crops ``(N, 3, S, S)``, as `CropConfig` cuts both."""
+    size = faces.shape[-1]
+    side = CropConfig()
+    cut = faces[..., : size * 3 // 4, size // 8 : size - size // 8]
+    return F.interpolate(cut, (side.size, side.size), mode="bilinear", antialias=True)
