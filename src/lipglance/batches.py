@@ -24,6 +24,7 @@ from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, MOUTH_LEFT, MOUTH_RIGH
 from .mel_variation import level, power
 from .mouth_track import CLOSED, openings
 from .shards import ShardDataset
+from .tensor_batch import TensorBatch
 
 TOP, BOTTOM = 0, 17
 """Mesh points: outer lips' middle."""
@@ -32,7 +33,7 @@ SHAPE = 4
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(TensorBatch):
     """One batch: ``video (B,3,T,S,S)`` and ``identity (B,3,S,S)`` in [-1, 1], log-mels.
 
     ``shape (B,T,SHAPE)`` is the mouth's in each frame of the video, as of :func:`mouth_shape`.
@@ -43,11 +44,6 @@ class Batch:
     mel: Tensor
     other_mel: Tensor
     shape: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        parts = (self.video, self.identity, self.mel, self.other_mel, self.shape)
-        return Batch(*(part.to(device, non_blocking=True) for part in parts))
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from .geometry import Floats, apply, crop_image, in_turn
 from .mouth_track import filled, steadied
 from .renderer_batches import THREADS, as_input, face_crops, moving, tinted
 from .shards import Sample
+from .tensor_batch import TensorBatch
 
 FloatArray = npt.NDArray[np.float32]
 Hear = Callable[[FloatArray, int], npt.NDArray[np.floating[Any]]]
 
 
 @dataclass(frozen=True)
-class LookBatch:
+class LookBatch(TensorBatch):
     """A batch of pictures.
 
     Attributes:
@@ -42,11 +43,6 @@ class LookBatch:
     shape: Tensor
     code: Tensor
     points: Tensor
-
-    def to(self, device: torch.device) -> LookBatch:
-        """Return the batch on a device."""
-        parts = (getattr(self, field.name) for field in fields(self))
-        return LookBatch(*(part.to(device, non_blocking=True) for part in parts))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from .metrics import silent_frames
 from .motion_net import ROWS
 from .mouth_track import SHORTEST, closed_when, filled, most_closed, openings, steadied, unit
 from .renderer_batches import face_crops
+from .tensor_batch import TensorBatch
 from .voice_changes import SPEAKERS, Words, in_another_voice, said, told
 
 FloatArray = npt.NDArray[np.float32]
@@ -33,7 +34,7 @@ SETTLING = 4
 
 
 @dataclass(frozen=True)
-class MotionBatch:
+class MotionBatch(TensorBatch):
     """A batch of sequences, in each of which up to S people speak one after the other.
 
     Attributes:
@@ -50,11 +51,6 @@ class MotionBatch:
     taught: Tensor
     owner: Tensor
     own: Tensor
-
-    def to(self, device: torch.device) -> MotionBatch:
-        """Return the batch on a device."""
-        parts = (self.mel, self.code, self.taught, self.owner, self.own)
-        return MotionBatch(*(part.to(device, non_blocking=True) for part in parts))
 
 
 @dataclass(frozen=True)

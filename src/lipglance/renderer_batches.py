@@ -18,12 +18,13 @@ from .errors import InputError
 from .geometry import Floats, apply, crop_image, in_turn
 from .mouth_warp import WARP_POINTS, dense_flow, mouth_maps, net_inputs
 from .shards import Sample, ShardDataset
+from .tensor_batch import TensorBatch
 
 THREADS = 2
 
 
 @dataclass(frozen=True)
-class RendererBatch:
+class RendererBatch(TensorBatch):
     """A batch of pairs.
 
     Attributes:
@@ -39,11 +40,6 @@ class RendererBatch:
     source: Tensor
     wanted: Tensor
     mouth: Tensor
-
-    def to(self, device: torch.device) -> RendererBatch:
-        """Return the batch on a device."""
-        parts = (self.seen, self.flow, self.source, self.wanted, self.mouth)
-        return RendererBatch(*(part.to(device, non_blocking=True) for part in parts))
 
 
 def face_crops(

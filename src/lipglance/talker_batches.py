@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,11 @@ from .face_shape import ShapeBasis
 from .motion_batches import Look, MotionBatch, MotionSource, Piece
 from .mouth_warp import mouth_maps
 from .renderer_batches import THREADS, RendererSource, as_input
+from .tensor_batch import TensorBatch
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(TensorBatch):
     """Frames that are to be made, N of them, somewhere in a batch's sequences.
 
     With a sync expert those of a sequence follow each other, `TalkerConfig.pictures` of them.
@@ -47,11 +48,6 @@ class Pictures:
     given: Tensor
     mouths: Tensor
     unit: Tensor
-
-    def to(self, device: torch.device) -> Pictures:
-        """Return them on a device."""
-        parts = (getattr(self, field.name) for field in fields(self))
-        return Pictures(*(part.to(device, non_blocking=True) for part in parts))
 
 
 class TalkerSource:
