@@ -18,7 +18,7 @@ def train_command(
     ] = None,
     begin_with: Annotated[
         list[Path] | None,
-        typer.Option(help="finished run that a new run takes over; may be repeated"),
+        typer.Option(help="finished run or model that a new run takes over; may be repeated"),
     ] = None,
     minutes: Annotated[float, typer.Option(help="stop with a checkpoint after so long; 0: no")] = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",

@@ -174,10 +174,11 @@ class MotionLearner:
             self.optimizers.step(name, config.clip)
         follow(self.average, self.net, config.ema)
 
-    def begin_with_average(self) -> None:
-        """Let the network be its running average, as if it had just been made."""
-        self.net.load_state_dict(self.average.state_dict())
-        self.optimizers.forget()
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Begin as the running average of a motion's state; its optimizers are left behind."""
+        for net in (self.net, self.average):
+            net.load_state_dict(state["networks"]["average"])
+        self._use(state["seeing"])
 
     def said(self, batch: MotionBatch, *, average: bool = False) -> Tensor:
         """Return codes ``(B, T, K)`` of the shapes that the sound and the given picture say.

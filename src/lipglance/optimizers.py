@@ -60,11 +60,6 @@ class Optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def forget(self) -> None:
-        """Forget all that was gathered of former gradients."""
-        for optimizer in self.named.values():
-            optimizer.state.clear()
-
     def state(self) -> dict[str, Any]:
         """Return the states by name."""
         return {name: optimizer.state_dict() for name, optimizer in self.named.items()}

@@ -134,10 +134,13 @@ class RendererLearner:
         self.optimizers.step("renderer", self.config.clip)
         follow(self.average, self.net, self.config.ema)
 
-    def begin_with_average(self) -> None:
-        """Let the network be its running average, as if it had just been made."""
-        self.net.load_state_dict(self.average.state_dict())
-        self.optimizers.forget()
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Begin as the running average of a renderer's state, and with its critic if it has one."""
+        networks = state["networks"]
+        for net in (self.net, self.average):
+            net.load_state_dict(networks["average"])
+        if self.critic is not None and "critic" in networks:
+            self.critic.load_state_dict(networks["critic"])
 
     def terms(self, made: Tensor, moved: Tensor, batch: RendererBatch) -> dict[str, Tensor]:
         """Compare frames ``(B, 3, S, S)`` with the wanted ones; the mouth counts more.

@@ -62,7 +62,8 @@ class TalkerLearner:
         """See `Learner`; InputError where a new run begins with nothing."""
         if self.hearing.seeing is None:
             raise InputError(
-                "a talker begins with a motion run and a renderer run; give both as --begin-with"
+                "a talker begins with a motion run and a renderer run, or a model such as glance; "
+                "give them as --begin-with"
             )
         seen = self.hearing.known(), self.hearing.look()
         if self.config.talker.reading:
@@ -91,23 +92,34 @@ class TalkerLearner:
             self._judged_by(state["judging"])
 
     def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
-        """See `Learner`: a motion run and a renderer run; both go on from their averages.
+        """See `Learner`: a motion run and a renderer run, or a talker; they go on from averages.
 
         A look's run beside them takes the place of that which the motion run began with; a sync
         expert's judges what is made.
         """
-        found = {PARTS.get(run["config"]["kind"]): run for run in runs.values()}
-        if len(found) != len(runs) or not {"hearing", "painting"} <= set(found) <= {
-            *PARTS.values()
-        }:
-            kinds = ", ".join(run["config"]["kind"] for run in runs.values())
+        kinds = [run["config"]["kind"] for run in runs.values()]
+        found: dict[str, dict[str, Any]] = {}
+        for run in runs.values():
+            if run["config"]["kind"] == "talker":
+                found |= {part: run[part] for part in PARTS.values() if run.get(part)}
+        # What is named by itself takes the place of a talker's.
+        found |= {
+            PARTS.get(kind, kind): run
+            for kind, run in zip(kinds, runs.values(), strict=True)
+            if kind != "talker"
+        }
+        twice = len(set(kinds)) < len(kinds) or (
+            "talker" in kinds and not {"motion", "renderer"}.isdisjoint(kinds)
+        )
+        if twice or not {"hearing", "painting"} <= set(found) <= {*PARTS.values()}:
             raise InputError(
-                f"runs of {kinds} to begin with; expected one of motion, one of renderer, if it is "
-                "to see otherwise than the motion's one of look, and for talker.sync one of sync"
+                f"runs of {', '.join(kinds)} to begin with; expected one of motion and one of "
+                "renderer, or one of talker or a model; beside them, if it is to see otherwise, "
+                "one of look, and for talker.sync one of sync"
             )
         try:
-            self.hearing.load(found["hearing"])
-            self.painting.load(found["painting"])
+            self.hearing.take_over(found["hearing"])
+            self.painting.take_over(found["painting"])
         except (RuntimeError, KeyError) as error:
             raise InputError(
                 f"{', '.join(runs)}: networks of other sizes than the config's "
@@ -117,8 +129,6 @@ class TalkerLearner:
             self.hearing.see_with(found["seeing"])
         if "judging" in found:
             self._judged_by(found["judging"])
-        self.hearing.begin_with_average()
-        self.painting.begin_with_average()
 
     def _judged_by(self, run: dict[str, Any]) -> None:
         self._judging = {name: run[name] for name in ("config", "networks")}

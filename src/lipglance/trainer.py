@@ -25,6 +25,7 @@ from .errors import InputError
 from .heap import keep_freed_memory
 from .learner import Draw, make_learner
 from .runtime import hardware
+from .starts import read_start
 
 log = logging.getLogger("lipglance")
 
@@ -73,7 +74,7 @@ def train(
         options: where and how.
         begin_with: finished runs that a new run takes over: of a lip model one with ``steps: 0``,
             whose autoencoder and lessons several runs may share, of a talker one that hears and
-            one that paints.
+            one that paints, or a model (`starts`).
 
     Returns:
         The checkpoint's path.
@@ -246,10 +247,7 @@ class _Run:
             torch.set_rng_state(state["random"])
             before = [Progress.from_dict(state["progress"])]
         elif starts:
-            files = (start if start.is_file() else start / "last.pt" for start in starts)
-            runs = {
-                str(start): read_checkpoint(file) for start, file in zip(starts, files, strict=True)
-            }
+            runs = {str(start): read_start(start) for start in starts}
             self.learner.begin_with(runs)
             before = [Progress.from_dict(state["progress"]) for state in runs.values()]
             for progress in before:
