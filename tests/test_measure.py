@@ -9,7 +9,7 @@ from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.evaluation_clip import Clip
 from lipglance.geometry import crop_image
-from lipglance.metrics import opening
+from lipglance.metrics import grey, opening
 from lipglance.rows import Pasted, Real, Row, Still
 from lipglance.shard_writer import ShardWriter
 from lipglance.shards import ShardDataset
@@ -172,6 +172,12 @@ def test_the_face_view_takes_nothing_from_later_real_frames(clip):
     # The very same picture all the time has no noise to mistake for motion.
     assert still["aperture_r"] is None
     assert still["articulation"] == still["jitter"] == 0.0
+    # How sharp it is can be said without a real frame: where the mouth is in the first one.
+    centres, half = measure.filmed(clip, DrawnDetector()).place
+    size = measure.BLOCK * max(1, round(2 * half / measure.BLOCK))
+    place = measure.square_at(centres, size / 2, size)[0]
+    face = crop_image(next(iter(rows[2].faces(clip))), place, size)
+    assert still["cpbd"] == pytest.approx(measure.cpbd(grey(face)), abs=1e-5)
     short = Lips(rows[1].lips(clip)[:5])
     with pytest.raises(InputError, match="lips made only 5 frames"):
         measure.measure_clip(clip, [short], DrawnDetector(), "face")

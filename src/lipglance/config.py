@@ -74,6 +74,7 @@ class DataConfig:
         colour: strength of brightness, contrast and colour changes, 0 for none.
         geometry: largest rotation (radians), zoom and shift (share of half the crop).
         flip: mirror half of the samples.
+        styles: share of samples made to look like prints, drawings or paintings; faces only.
     """
 
     corpora: tuple[str, ...] = ()
@@ -84,6 +85,7 @@ class DataConfig:
     colour: float = 0.15
     geometry: float = 0.06
     flip: bool = True
+    styles: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from .face_points import MOUTH_20
 from .face_shape import ShapeBasis, fit_basis
 from .geometry import Floats, apply, crop_image, in_turn
 from .mouth_track import filled, steadied
-from .renderer_batches import THREADS, as_input, face_crops, moving, tinted
+from .renderer_batches import THREADS, as_input, face_crops, moving, varied
 from .shards import Sample
 from .tensor_batch import TensorBatch
 
@@ -149,7 +149,7 @@ class LookSource:
         data = self.config.data
         moved = moving(self.config.renderer.size, data.geometry, rng)
         picture, shape, code, points = self._item(index, frame, moved)
-        seen = as_input(tinted(picture[None], data.colour, rng)[0])
+        seen = as_input(varied(picture[None], data, rng)[0])
         return seen, shape, code, points
 
     def _item(

@@ -8,7 +8,7 @@ Centre and size come from the real frame for both. ``docs/METRICS.md`` explains 
 
 In the *face* view the row paints its lips into the first frame instead, as for a user, and nothing
 of the later real frames is in its pictures. The head then keeps still, so that only landmarks can
-be compared.
+be compared, and how sharp the pictures are.
 """
 
 from __future__ import annotations
@@ -155,10 +155,11 @@ def measure_clip(
                 if np.isfinite(marks).all():
                     alike = metrics.cosine(detector.embedding(shown, marks), person)
                     track.identity.append(alike)
-            if seen[t] and track.faces is None and track.told is None:
-                _compare(track, shown, picture, squares[t], t)
-                sharp = metrics.grey(crop_image(shown, natives[t], natives_size))
-                track.cpbd.append(cpbd(sharp))
+            if seen[t] and track.told is None:
+                if track.faces is None:
+                    _compare(track, shown, picture, squares[t], t)
+                at = natives[0 if track.faces is not None else t]
+                track.cpbd.append(cpbd(metrics.grey(crop_image(shown, at, natives_size))))
     silent = clip.silent()
     sound = clip.spoken(expert.audio.sample_rate) if expert is not None else None
     for track in tracks:

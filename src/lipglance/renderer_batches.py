@@ -12,11 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .config import TrainConfig
+from .config import DataConfig, TrainConfig
 from .crop import CropConfig, picture_crops
 from .errors import InputError
 from .geometry import Floats, apply, crop_image, in_turn
 from .mouth_warp import WARP_POINTS, dense_flow, mouth_maps, net_inputs
+from .picture_styles import styled
 from .shards import Sample, ShardDataset
 from .tensor_batch import TensorBatch
 
@@ -158,7 +159,7 @@ class RendererSource:
         frames = [one, *others]
         pictures = np.stack([crop_image(clip.frames[k], cut, size) for k in frames])
         if not self.plain:
-            pictures = tinted(pictures, data.colour, rng)
+            pictures = varied(pictures, data, rng)
         return pictures, apply(cut, clip.points[frames]).astype(np.float32), cut
 
 
@@ -199,6 +200,15 @@ def moving(size: int, strength: float, rng: np.random.Generator) -> Floats:
     )
     middle = np.full(2, (size - 1) / 2)
     return np.column_stack([turn, middle - turn @ middle + np.array(shift) * size / 2])
+
+
+def varied(
+    pictures: npt.NDArray[np.uint8], data: DataConfig, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Vary style, light and colour of one person's pictures (N, S, S, 3) alike."""
+    if data.styles and rng.random() < data.styles:
+        pictures = styled(pictures, rng)
+    return tinted(pictures, data.colour, rng)
 
 
 def tinted(
