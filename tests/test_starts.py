@@ -73,6 +73,23 @@ def test_a_run_of_a_talker_is_enough_to_begin_with(shards, halves, talker, tmp_p
         train(config("talker"), [shards], tmp_path / "other", CPU, talker, halves[0])
 
 
+def test_an_ear_or_a_look_alone_begins_with_a_model(shards, model, tmp_path):  # noqa: F811
+    ear, look = tmp_path / "ear", tmp_path / "look"
+    train(config("motion", seed=5), [shards], ear, CPU, model)
+    train(config("look"), [shards], look, CPU, model)
+    known, (heard, seen) = (
+        read_start(model),
+        (read_checkpoint(run / "last.pt") for run in (ear, look)),
+    )
+    basis = known["hearing"]["seeing"]["basis"]["components"]
+    assert torch.equal(heard["seeing"]["basis"]["components"], basis)
+    assert torch.equal(seen["basis"]["components"], basis)
+    wanted = known["hearing"]["networks"]["average"]["say.weight"]
+    # Who hears is a new one, who tells the level of clips is the model's.
+    assert not torch.allclose(heard["networks"]["average"]["say.weight"], wanted, atol=1e-3)
+    assert torch.equal(seen["hearing"]["networks"]["average"]["say.weight"], wanted)
+
+
 def test_a_named_expert_takes_the_place_of_the_talkers(shards, halves, expert, tmp_path):  # noqa: F811
     judged = {"pictures": 6, "sync": 0.1}
     run, other = tmp_path / "run", tmp_path / "other"

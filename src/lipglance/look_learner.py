@@ -101,11 +101,15 @@ class LookLearner:
         self._use(read_basis(state))
 
     def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
-        """See `Learner`: a motion run, whose basis is taken over, and who tells a clip's level."""
+        """See `Learner`: a motion run, whose basis is taken over, and who tells a clip's level.
+
+        A talker's will do as well.
+        """
         kinds = [run["config"]["kind"] for run in runs.values()]
-        if kinds != ["motion"]:
+        if kinds not in (["motion"], ["talker"]):
             raise InputError(f"runs of {', '.join(kinds)} to begin with; expected one of motion")
-        (hearing,) = runs.values()
+        (run,) = runs.values()
+        hearing = run if kinds == ["motion"] else run["hearing"] | {"config": run["config"]}
         self._use(read_basis(hearing["seeing"]))
         average = {"average": hearing["networks"]["average"]}
         self.hearing = {"config": hearing["config"], "networks": average}

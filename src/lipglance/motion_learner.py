@@ -87,12 +87,12 @@ class MotionLearner:
         self._use(state["seeing"])
 
     def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
-        """See `Learner`: a look's run, whose basis this one takes over."""
+        """See `Learner`: a look's run or a talker's look, whose basis this one takes over."""
         kinds = [run["config"]["kind"] for run in runs.values()]
-        if kinds != ["look"]:
+        if kinds not in (["look"], ["talker"]):
             raise InputError(f"runs of {', '.join(kinds)} to begin with; expected one of look")
-        (seeing,) = runs.values()
-        self.see_with(seeing)
+        (run,) = runs.values()
+        self.see_with(run if kinds == ["look"] else run["hearing"]["seeing"])
 
     def see_with(self, seeing: dict[str, Any]) -> None:
         """Take a look's checkpoint over; InputError where its codes mean something else."""
