@@ -63,6 +63,7 @@ def main(
         folder = docs / "gallery" if entry.get("kept", True) else look
         if folder is None:
             continue
+        folder.mkdir(parents=True, exist_ok=True)
         facts.pop(name, None)
         try:
             made, found = make_sheet(speaker, entry, materials, voices)

@@ -156,6 +156,38 @@ def test_the_critic_begins_when_it_is_told_to(shards):
     assert not all(torch.equal(a, b) for a, b in moved)
 
 
+def test_a_critic_that_learns_alone_is_not_heard(shards):
+    from lipglance.renderer_learner import RendererLearner
+
+    heard = []
+    for critic in ({}, {"critic_alone": 5}, {"critic": 0.0, "likeness": 0.0}):
+        torch.manual_seed(0)
+        made = RendererLearner(
+            tiny(renderer=CRITIC | critic), torch.device("cpu"), lambda parameters: None
+        )
+        batch = made.source([shards], 1.0).batch(0, 0, 4)
+        for step in range(2):
+            terms = made.step(batch, step)
+        heard.append(made.net.state_dict())
+        assert ("critic" in terms) == (made.critic is not None)
+    first, alone, without = ([net[name] for name in net] for net in heard)
+    assert all(torch.equal(a, b) for a, b in zip(alone, without, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, without, strict=True))
+
+
+def test_gain_makes_judgements_larger_and_nothing_else():
+    from lipglance.renderer_critic import RendererCritic
+
+    seen, maps = torch.rand(2, 3, SIZE, SIZE) * 2 - 1, torch.rand(2, 2, SIZE, SIZE)
+    made = []
+    for gain in (1.0, 8.0):
+        torch.manual_seed(0)
+        made.append(RendererCritic(4, gain).eval()(seen, maps))
+    for plain, loud in zip(made[0][:-1], made[1][:-1], strict=True):
+        assert torch.equal(plain, loud)
+    torch.testing.assert_close(made[1][-1], made[0][-1] * 8)
+
+
 def test_shards_of_lips_are_refused_in_one_line(tmp_path):
     shards = write_shards(tmp_path / "shards")
     with pytest.raises(InputError, match="learns from face crops of 48 px"):

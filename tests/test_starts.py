@@ -12,6 +12,7 @@ from lipglance.config import from_dict, load_config  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model  # noqa: E402
 from lipglance.models import find_model  # noqa: E402
+from lipglance.renderer_learner import RendererLearner  # noqa: E402
 from lipglance.starts import read_start  # noqa: E402
 from lipglance.talker_learner import TalkerLearner  # noqa: E402
 from lipglance.trainer import train  # noqa: E402
@@ -69,8 +70,36 @@ def test_training_goes_on_from_a_model(shards, model, tmp_path):  # noqa: F811
 
 def test_a_run_of_a_talker_is_enough_to_begin_with(shards, halves, talker, tmp_path):  # noqa: F811
     train(config("talker", 1), [shards], tmp_path / "run", CPU, talker)
-    with pytest.raises(InputError, match="runs of talker, motion to begin with"):
-        train(config("talker"), [shards], tmp_path / "other", CPU, talker, halves[0])
+    with pytest.raises(InputError, match="runs of talker, talker to begin with"):
+        train(config("talker"), [shards], tmp_path / "other", CPU, talker, tmp_path / "run")
+
+
+def test_a_named_half_takes_the_place_of_the_talkers(halves, talker):  # noqa: F811
+    known = [read_start(start) for start in (talker, *halves)]
+    for runs in ((known[0], known[2]), (known[2], known[0])):
+        made = TalkerLearner(config("talker"), torch.device("cpu"), lambda parameters: None)
+        made.begin_with({str(index): run for index, run in enumerate(runs)})
+        heard, painted = (made.state()[part]["networks"] for part in ("hearing", "painting"))
+        for found, wanted, other in (
+            (heard, known[0]["hearing"], known[1]),
+            (painted, known[2], known[0]["painting"]),
+        ):
+            kept, average = found["average"], wanted["networks"]["average"]
+            assert all(torch.equal(kept[name], value) for name, value in average.items())
+            unlike = other["networks"]["average"]
+            assert any(not torch.equal(kept[name], value) for name, value in unlike.items())
+
+
+def test_a_renderer_begins_with_a_renderer_or_a_talkers(halves, talker, model):  # noqa: F811
+    for start in (halves[1], talker, model):
+        known = read_start(start)
+        made = RendererLearner(config("renderer"), torch.device("cpu"), lambda parameters: None)
+        made.begin_with({"start": known})
+        wanted = (known if start is halves[1] else known["painting"])["networks"]["average"]
+        kept = made.state()["networks"]
+        assert all(torch.equal(kept["renderer"][name], value) for name, value in wanted.items())
+    with pytest.raises(InputError, match="runs of motion to begin with; expected one of renderer"):
+        made.begin_with({"start": read_start(halves[0])})
 
 
 def test_an_ear_or_a_look_alone_begins_with_a_model(shards, model, tmp_path):  # noqa: F811

@@ -129,7 +129,9 @@ class RendererConfig:
         critic: weight of looking false to a critic that learns alongside; 0 for none.
         likeness: weight of how far the critic's features of painted and real mouths are apart.
         critic_width: channels of the critic's first layer.
-        critic_start: step from which the critic takes part.
+        critic_gain: how many times larger its judgements are than its layers make them.
+        critic_start: step from which the critic learns.
+        critic_alone: steps that it learns for before the painter hears of it.
     """
 
     width: int = 32
@@ -140,7 +142,9 @@ class RendererConfig:
     critic: float = 0.0
     likeness: float = 0.0
     critic_width: int = 24
+    critic_gain: float = 1.0
     critic_start: int = 0
+    critic_alone: int = 0
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,13 @@ class RendererCritic(nn.Module):
 
     Args:
         width: channels of the first layer; doubled twice.
+        gain: of the judgement. Spectral normalization keeps what layers make of a small difference
+            small: without gain, the hinge's margin of 1 is out of reach and all is learnt slowly.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, gain: float = 1.0) -> None:
         super().__init__()
+        self.gain = gain
         sizes = [5, width, width * 2, width * 4]
         self.layers = nn.ModuleList(
             spectral_norm(nn.Conv2d(a, b, 4, 2, 1)) for a, b in pairwise(sizes)
@@ -43,7 +46,7 @@ class RendererCritic(nn.Module):
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
             seen.append(x)
-        return [*seen, self.judge(x)]
+        return [*seen, self.judge(x) * self.gain]
 
 
 def middle(crops: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .config import TrainConfig
 from .errors import InputError
 from .layers import channels_last, follow
-from .learner import Draw, Phase, refuse_beginning
+from .learner import Draw, Phase
 from .look_net import LookNet
 from .mouth_warp import window
 from .optimizers import Optimizers, Reduce, decayed
@@ -50,7 +50,9 @@ class RendererLearner:
         self.optimizers.add("renderer", self.net.parameters(), config.rate, config.betas)
         self.critic: RendererCritic | None = None
         if config.renderer.critic or config.renderer.likeness:
-            self.critic = RendererCritic(config.renderer.critic_width).to(device)
+            self.critic = RendererCritic(
+                config.renderer.critic_width, config.renderer.critic_gain
+            ).to(device)
             channels_last(self.critic)
             self.optimizers.add("critic", self.critic.parameters(), config.rate, (0.0, 0.99))
         self.reader: LookNet | None = None
@@ -82,8 +84,14 @@ class RendererLearner:
         self.optimizers.load(state["optimizers"])
 
     def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
-        """See `Learner`."""
-        refuse_beginning("a renderer")
+        """See `Learner`: another renderer, or a talker's or a model's."""
+        kinds = [run["config"]["kind"] for run in runs.values()]
+        if kinds not in (["renderer"], ["talker"]):
+            raise InputError(
+                f"runs of {', '.join(kinds)} to begin with; expected one of renderer or of talker"
+            )
+        (run,) = runs.values()
+        self.take_over(run if kinds == ["renderer"] else run["painting"])
 
     def _step(self, draw: Draw[RendererSource], step: int) -> dict[str, float]:
         batch = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
@@ -126,7 +134,9 @@ class RendererLearner:
         if self.critic is not None and step >= weights.critic_start:
             self.optimizers.set_rate("critic", config.rate * factor)
             terms |= self._criticised(self.critic, made, batch)
-            total = total + weights.critic * terms["false"] + weights.likeness * terms["likeness"]
+            if step >= weights.critic_start + weights.critic_alone:
+                total = total + weights.critic * terms["false"]
+                total = total + weights.likeness * terms["likeness"]
         return total, terms
 
     def descend(self) -> None:

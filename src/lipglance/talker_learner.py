@@ -94,8 +94,8 @@ class TalkerLearner:
     def begin_with(self, runs: Mapping[str, dict[str, Any]]) -> None:
         """See `Learner`: a motion run and a renderer run, or a talker; they go on from averages.
 
-        A look's run beside them takes the place of that which the motion run began with; a sync
-        expert's judges what is made.
+        A run of one part beside a talker takes the place of that part, a look's that of what the
+        motion run began with; a sync expert's judges what is made.
         """
         kinds = [run["config"]["kind"] for run in runs.values()]
         found: dict[str, dict[str, Any]] = {}
@@ -108,14 +108,12 @@ class TalkerLearner:
             for kind, run in zip(kinds, runs.values(), strict=True)
             if kind != "talker"
         }
-        twice = len(set(kinds)) < len(kinds) or (
-            "talker" in kinds and not {"motion", "renderer"}.isdisjoint(kinds)
-        )
+        twice = len(set(kinds)) < len(kinds)
         if twice or not {"hearing", "painting"} <= set(found) <= {*PARTS.values()}:
             raise InputError(
                 f"runs of {', '.join(kinds)} to begin with; expected one of motion and one of "
-                "renderer, or one of talker or a model; beside them, if it is to see otherwise, "
-                "one of look, and for talker.sync one of sync"
+                "renderer, or one of talker or a model; beside a talker, of what is to take its "
+                "parts' place, one of each at most, and for talker.sync one of sync"
             )
         try:
             self.hearing.take_over(found["hearing"])
