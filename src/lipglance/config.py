@@ -72,6 +72,8 @@ class DataConfig:
         band_limit: share of samples whose upper mel bins are cut off, as a telephone does.
         noise: share of samples with added noise.
         colour: strength of brightness, contrast and colour changes, 0 for none.
+        cast: largest change of red and of blue against green, natural logarithm, as of another
+            light; faces only.
         geometry: largest rotation (radians), zoom and shift (share of half the crop).
         flip: mirror half of the samples.
         styles: share of samples made to look like prints, drawings or paintings; faces only.
@@ -83,6 +85,7 @@ class DataConfig:
     band_limit: float = 0.2
     noise: float = 0.3
     colour: float = 0.15
+    cast: float = 0.0
     geometry: float = 0.06
     flip: bool = True
     styles: float = 0.0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Pictures = NDArray[np.uint8]
 _Shades = NDArray[np.float32]
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def styled(pictures: Pictures, rng: np.random.Generator) -> Pictures:
@@ -72,7 +72,7 @@ STYLES = (grey, sketched, flat, printed, painted)
 
 
 def _light(pictures: Pictures) -> _Shades:
-    return np.asarray(pictures.astype(np.float32) @ _LUMA, np.float32)
+    return np.asarray(pictures.astype(np.float32) @ LUMA, np.float32)
 
 
 def _around(pictures: Pictures, width: float) -> _Shades:
@@ -97,7 +97,7 @@ def _palette(colours: _Shades, count: int, rounds: int = 6) -> _Shades:
 
     Begun with colours of every brightness and not by chance: like pictures get like palettes.
     """
-    by_light = np.argsort(colours @ _LUMA)
+    by_light = np.argsort(colours @ LUMA)
     palette: _Shades = colours[
         by_light[((np.arange(count) + 0.5) / count * len(colours)).astype(int)]
     ]

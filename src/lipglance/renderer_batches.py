@@ -17,7 +17,7 @@ from .crop import CropConfig, picture_crops
 from .errors import InputError
 from .geometry import Floats, apply, crop_image, in_turn
 from .mouth_warp import WARP_POINTS, dense_flow, mouth_maps, net_inputs
-from .picture_styles import styled
+from .picture_styles import LUMA, styled
 from .shards import Sample, ShardDataset
 from .tensor_batch import TensorBatch
 
@@ -208,15 +208,20 @@ def varied(
     """Vary style, light and colour of one person's pictures (N, S, S, 3) alike."""
     if data.styles and rng.random() < data.styles:
         pictures = styled(pictures, rng)
-    return tinted(pictures, data.colour, rng)
+    return tinted(pictures, data, rng)
 
 
 def tinted(
-    pictures: npt.NDArray[np.uint8], strength: float, rng: np.random.Generator
+    pictures: npt.NDArray[np.uint8], data: DataConfig, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Vary light and colour of pictures (N, S, S, 3) alike; `strength` 0 leaves them."""
+    """Vary light and colour of pictures (N, S, S, 3) alike."""
+    strength = data.colour
     gain = 1.0 + rng.uniform(-strength, strength, 3) + rng.uniform(-strength, strength)
     shift = rng.uniform(-strength, strength) * 80.0
+    if data.cast:
+        red, blue = np.exp(rng.uniform(-data.cast, data.cast, 2))
+        # As bright as before, so that a cast does not make teeth white by clipping them.
+        gain *= np.array([red, 1.0, blue]) / (LUMA @ (red, 1.0, blue))
     varied = pictures.astype(np.float32) * gain.astype(np.float32) + np.float32(shift)
     return np.asarray(np.clip(varied, 0, 255), np.uint8)
 
