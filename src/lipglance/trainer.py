@@ -226,7 +226,7 @@ class _Run:
         self.scalars.flush()
 
     def _save(self, seconds: float) -> None:
-        self.progress.hours += seconds / 3600
+        self.progress.spend(seconds)
         if not self.fabric.is_global_zero:
             return
         state = {
@@ -246,6 +246,7 @@ class _Run:
             self.learner.load(state)
             torch.set_rng_state(state["random"])
             before = [Progress.from_dict(state["progress"])]
+            self.progress.run = before[0].run
         elif starts:
             runs = {str(start): read_start(start) for start in starts}
             self.learner.begin_with(runs)
