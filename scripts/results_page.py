@@ -34,7 +34,7 @@ KINDS = {
 
 BUDGETS = """## Budgets
 
-Steps of each part of each run, hours in all (those of shared lessons count for each), hardware.
+Steps of each part of each run, hours in all (with those of the runs that it began with), hardware.
 Rows of one table that begin with the same lessons have the same figures there."""
 
 

@@ -147,6 +147,43 @@ def test_targets_tell_what_is_met(monkeypatch):
     assert targets([results | {"rows": rows[1:]}]) == ""
 
 
+def test_targets_compare_with_the_papers_model_and_between_voices(monkeypatch):
+    monkeypatch.syspath_prepend("scripts")
+    from product_targets import targets
+
+    def found(split, voice="clean", **rows):
+        names = ("lmd", "aperture_r", "ssim")
+        made = [
+            {
+                "name": name,
+                "groups": {
+                    "grid": {
+                        "metrics": {
+                            key: {"mean": value} for key, value in zip(names, values, strict=True)
+                        }
+                    }
+                },
+            }
+            for name, values in rows.items()
+        ]
+        return {"view": "lips", "split": split, "voice": voice, "rows": made}
+
+    paper = (1.0, 0.5, 0.8)
+    table = targets(
+        [
+            found("test_seen", glance=(0.9, 0.6, 0.8), lmgg=paper),
+            found("test_unseen", glance=(0.9, 0.6, 0.798), lmgg=paper),
+            found("test_seen", voice="white", glance=(2.0, 0.5, 0.1)),
+            found("test_seen", voice="fast", glance=(2.0, 0.45, 0.1)),
+            found("test_unseen", voice="babble", glance=(2.0, 0.3, 0.1)),
+        ]
+    )
+    assert "| -0.10, +0.10, +0.000, **met** | -0.10, +0.10, -0.002 | - | - |" in table
+    assert "0.90 (<= 0.75)" in table
+    assert "| aperture r | 0.60 | 0.50, 0.10 less, **met** | 0.45, 0.15 less |" in table
+    assert "babble" not in table
+
+
 def test_the_page_has_a_chapter_for_each_table(found, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend("scripts")
     page = runpy.run_path("scripts/results_page.py")
