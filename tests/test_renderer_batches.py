@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("torch")
 
 from lipglance.config import DataConfig
-from lipglance.picture_styles import LUMA
+from lipglance.geometry import LUMA
 from lipglance.renderer_batches import tinted
 
 PLAIN = DataConfig(colour=0.0)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipglance.errors import InputError
-from lipglance.geometry import Floats, Image, apply, check_image, crop_image, invert
+from lipglance.geometry import LUMA, Floats, Image, apply, check_image, crop_image, invert
 from lipglance.models import LipSession
 
 FloatArray = NDArray[np.float32]
@@ -43,7 +43,6 @@ _LIGHT = np.log(np.arange(256, dtype=np.float32) + np.float32(_BLACK))
 _LARGEST_GAIN = 0.7
 # Brightness of RGB (BT.601); changes of tint wider than this part of the crop, and how much of
 # them is taken out.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BROAD = 0.1
 _TINT = 1.0
 # Grey levels between a pixel's channels up to which a picture is black and white, and from which it
@@ -63,12 +62,6 @@ def colourfulness(crop: Image) -> np.float32:
     """How much colour a lip crop (S, S, 3) uint8 has: 0 in a black and white photo, else 1."""
     spread = np.percentile(np.ptp(crop.astype(np.float32), axis=2), 90)
     return np.float32(_smoothstep(np.asarray(spread, np.float32), *_COLOURFUL))
-
-
-def faded(colour: FloatArray, share: np.float32) -> FloatArray:
-    """Leave `share` of the tint of (..., 3) float RGB, at its brightness."""
-    light = (colour @ _LUMA)[..., None]
-    return np.asarray(light + share * (colour - light), np.float32)
 
 
 def mouth_mask(size: int) -> FloatArray:
@@ -174,7 +167,7 @@ class Compositor:
         Skin, lips and the dark of a mouth have much the same tint in the photo's light, and the
         photo knows it better than the model does. Teeth are small enough to keep theirs.
         """
-        light = difference @ _LUMA
+        light = difference @ LUMA
         tint = difference - light[..., None]
         # What is broad needs few px: a sixteenth of the work.
         size = len(difference)

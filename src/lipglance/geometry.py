@@ -19,6 +19,9 @@ from lipglance.errors import InputError
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Red, green and blue in how bright a pixel is (ITU-R BT.601)."""
+
 # Above these reductions the picture is first shrunk by whole-pixel averages, so that the cost of
 # sampling depends on the crop's size and not on the picture's.
 _MAX_OVERSAMPLING = 4

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lipglance.compositing import colourfulness, faded
 from lipglance.crop import picture_crop
 from lipglance.errors import InputError
 from lipglance.face_points import LOWER_FACE
@@ -30,6 +29,7 @@ from lipglance.mouth_warp import (
     net_inputs,
     net_outputs,
 )
+from lipglance.palette import Palette
 from lipglance.placing import Place
 from lipglance.runtime import Network, open_network
 
@@ -111,8 +111,7 @@ class Mouth:
         self.own = own
         self._renderer = model.renderer
         self._maps = mouth_maps(own, len(identity))
-        # The network has learnt from colour films: it paints yellow teeth into a grey photo.
-        self._tint = colourfulness(identity)
+        self._palette = Palette(identity)
 
     def driven(self, wanted: Floats) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What brings the points to where they are wanted, (len(WARP_POINTS), 2) crop px.
@@ -124,7 +123,7 @@ class Mouth:
         flow = dense_flow(self.own, wanted, size)
         seen = net_inputs(self.identity, flow, self._maps, mouth_maps(wanted, size))
         total, mask, colour = net_outputs(self._renderer({"seen": seen[None]})[0], flow)
-        return total, mask, colour if self._tint == 1 else faded(colour, self._tint)
+        return total, mask, self._palette.nearest(colour)
 
 
 class Face(Mouth):

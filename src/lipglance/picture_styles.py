@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .geometry import LUMA
+
 Pictures = NDArray[np.uint8]
 _Shades = NDArray[np.float32]
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def styled(pictures: Pictures, rng: np.random.Generator) -> Pictures:

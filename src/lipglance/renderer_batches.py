@@ -15,9 +15,9 @@ from torch import Tensor
 from .config import DataConfig, TrainConfig
 from .crop import CropConfig, picture_crops
 from .errors import InputError
-from .geometry import Floats, apply, crop_image, in_turn
+from .geometry import LUMA, Floats, apply, crop_image, in_turn
 from .mouth_warp import WARP_POINTS, dense_flow, mouth_maps, net_inputs
-from .picture_styles import LUMA, styled
+from .picture_styles import styled
 from .shards import Sample, ShardDataset
 from .tensor_batch import TensorBatch
 
