@@ -12,6 +12,7 @@ import typer
 from lipglance import __version__
 from lipglance.bench_stages import Stage, measure
 from lipglance.bench_stream import Streamed, measure_streams
+from lipglance.errors import InputError
 from lipglance.models import DEFAULT_MODEL
 from lipglance.runtime import PRECISION, cpu_count, engines, hardware
 
@@ -50,14 +51,29 @@ def bench_command(
         bool, typer.Option("--stream", help="Instead, time a stream chunk by chunk.")
     ] = False,
     chunk: Annotated[float, typer.Option(min=1, max=1000, help="Chunks of a stream, ms.")] = 40.0,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65536,
+            help="Instead, time the networks on so many frames at once (needs torch).",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all runs as JSON.")] = False,
 ) -> None:
     """Time each stage and the whole command.
 
     Detection, mesh and crop are per picture; all others per frame of video, 25 to a second of
     speech. With --stream, what a live stream takes: from the first sample to the first frame, the
-    computing of a chunk, and by how much memory rises in the last four fifths of the speech.
+    computing of a chunk, and by how much memory rises in the last four fifths of the speech. With
+    --batch, the product's networks in torch, on a CUDA GPU if there is one.
     """
+    if batch is not None:
+        if stream:
+            raise InputError("--stream and --batch were given; expected one of them at most")
+        _batched(model, batch, runs, threads, as_json)
+        return
     facts = hardware() | {
         "engine": engines()[0],
         "precision": PRECISION,
@@ -77,21 +93,49 @@ def bench_command(
         key = "streams" if stream else "stages"
         print(json.dumps(facts | {key: [part.to_dict() for part in told]}))
         return
+    how = f"chunks of {chunk:g} ms" if stream else f"median of {runs} runs"
+    _print(
+        told,
+        f"{facts['cpu']}, {facts['cores']} cores, network: {facts['engine']}, {PRECISION}, "
+        f"{facts['threads']} threads; {model}; "
+        f"{facts['speech_seconds']:g} s of speech, photo {facts['photo']}; {how}",
+    )
+
+
+def _batched(model: str, batch: int, runs: int, threads: int | None, as_json: bool) -> None:
+    from lipglance.bench_batch import Batched
+
+    networks = Batched(model, batch, threads)
+    told = list(networks.measure(runs))
+    facts = {
+        "hardware": networks.hardware,
+        "precision": networks.precision,
+        "model": model,
+        "batch": batch,
+        "size": networks.size,
+        "runs": runs,
+        "lipglance": __version__,
+    }
+    if as_json:
+        print(json.dumps(facts | {"stages": [stage.to_dict() for stage in told]}))
+        return
+    _print(
+        told,
+        f"{networks.hardware}, torch, {networks.precision}; {model}, {batch} frames of "
+        f"{networks.size}x{networks.size} at once; median of {runs} runs",
+    )
+
+
+def _print(told: Sequence[Stage | Streamed], caption: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    headings = _STREAM_HEADINGS if stream else _STAGE_HEADINGS
-    table = Table("view" if stream else "stage", caption_justify="left")
-    for heading in headings:
+    stream = isinstance(told[0], Streamed)
+    table = Table("view" if stream else "stage", caption=caption, caption_justify="left")
+    for heading in _STREAM_HEADINGS if stream else _STAGE_HEADINGS:
         table.add_column(heading, justify="right")
     for part in told:
         table.add_row(*(_stream_row(part) if isinstance(part, Streamed) else _stage_row(part)))
-    how = f"chunks of {chunk:g} ms" if stream else f"median of {runs} runs"
-    table.caption = (
-        f"{facts['cpu']}, {facts['cores']} cores, network: {facts['engine']}, {PRECISION}, "
-        f"{facts['threads']} threads; {model}; "
-        f"{facts['speech_seconds']:g} s of speech, photo {facts['photo']}; {how}"
-    )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
