@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Convert MediaPipe's face detector and face mesh from TFLite to ONNX.
 
-The two nets are cut out of the npm package ``@mediapipe/face_mesh`` (Apache-2.0), checked by
+The nets are cut out of the npm package ``@mediapipe/face_mesh`` (Apache-2.0), checked by
 SHA-256, rewritten as ONNX and stored with their notice in ``src/lipglance/assets``::
 
     python scripts/convert_face_nets.py                   # fetches the package with `npm pack`
@@ -35,29 +35,47 @@ ASSETS = ROOT / "src" / "lipglance" / "assets"
 
 
 class Net(NamedTuple):
-    """Where one net lies in the packed asset, and what its ONNX file is to be called."""
+    """Where one net lies in the packed asset, and what its ONNX file is to be called.
+
+    outputs: what each is to be called, what it is called there, and its shape without batch.
+    """
 
     name: str
     start: int
     stop: int
     sha256: str
-    outputs: dict[str, Sequence[int]]
+    outputs: dict[str, tuple[str, Sequence[int]]]
 
+
+_MESH_SHA256 = "883b7411747bac657c30c462d305d312e9dec6adbf8b85e2f5d8d722fca9455d"
+_MESH_BYTES = 2495952
 
 NETS = (
     Net(
         "face_mesh",
         0,
-        2495952,
-        "883b7411747bac657c30c462d305d312e9dec6adbf8b85e2f5d8d722fca9455d",
-        {"points": (468, 3), "presence": (1,), "lips": (80, 2)},
+        _MESH_BYTES,
+        _MESH_SHA256,
+        {
+            "points": ("output_mesh_identity", (468, 3)),
+            "presence": ("conv_faceflag", (1,)),
+            "lips": ("output_lips", (80, 2)),
+        },
+    ),
+    # The same net's second look at the eyes. It is wanted once a photo, the mesh once a frame.
+    Net(
+        "face_eyes",
+        0,
+        _MESH_BYTES,
+        _MESH_SHA256,
+        {"left": ("output_left_eye", (71, 2)), "right": ("output_right_eye", (71, 2))},
     ),
     Net(
         "face_detector",
         3757224,
         3986256,
         "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
-        {"boxes": (896, 16), "scores": (896,)},
+        {"boxes": ("regressors", (896, 16)), "scores": ("classificators", (896,))},
     ),
 )
 
@@ -104,8 +122,8 @@ def convert(asset: bytes, net: Net) -> onnx.ModelProto:
 
 
 NOTICE = """\
-face_mesh.onnx and face_detector.onnx are the nets of MediaPipe Face Mesh
-(face landmarks, 468 points; BlazeFace short-range face detector).
+face_mesh.onnx, face_eyes.onnx and face_detector.onnx are the nets of MediaPipe Face Mesh
+(face landmarks, 468 points, lips; edges of the eyes; BlazeFace short-range face detector).
 Copyright 2019-2022 The MediaPipe Authors. Licensed under the Apache License, Version 2.0:
 https://www.apache.org/licenses/LICENSE-2.0
 

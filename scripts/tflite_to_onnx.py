@@ -197,10 +197,12 @@ class Converter:
             raise NotImplementedError("concatenation other than of rows")
         self.emit("Concat", [self.name(i) for i in inputs], self.name(out), axis=1)
 
-    def convert(self, name: str, outputs: dict[str, Sequence[int]], origin: str) -> onnx.ModelProto:
+    def convert(
+        self, name: str, outputs: dict[str, tuple[str, Sequence[int]]], origin: str
+    ) -> onnx.ModelProto:
         """Convert the graph and call it `name`.
 
-        outputs: name and shape (without batch) of each output; they are told apart by their size.
+        outputs: by its new name, each output's name in the graph and its shape (without batch).
         Raises NotImplementedError for anything that the two known nets do not use.
         """
         for i in range(self.graph.OperatorsLength()):
@@ -232,15 +234,16 @@ class Converter:
         self.initialisers = {k: t for k, t in self.initialisers.items() if t.name in wanted}
 
     def finished_model(
-        self, name: str, outputs: dict[str, Sequence[int]], origin: str
+        self, name: str, outputs: dict[str, tuple[str, Sequence[int]]], origin: str
     ) -> onnx.ModelProto:
         source = int(self.graph.InputsAsNumpy()[0])
         _, height, width, channels = self.shape(source)
-        by_size = {int(np.prod(self.shape(int(i)))): int(i) for i in self.graph.OutputsAsNumpy()}
+        ends = [int(i) for i in self.graph.OutputsAsNumpy()]
+        by_name = {self.graph.Tensors(i).Name().decode(): i for i in ends}
         sinks: list[onnx.ValueInfoProto] = []
-        for label, shape in outputs.items():
+        for label, (known, shape) in outputs.items():
             flat = self.store(f"{label}_shape", np.array([0, *shape], np.int64))
-            self.emit("Reshape", [self.name(by_size[int(np.prod(shape))]), flat], label)
+            self.emit("Reshape", [self.name(by_name[known]), flat], label)
             sinks.append(helper.make_tensor_value_info(label, TensorProto.FLOAT, ["batch", *shape]))
         self.prune(set(outputs))
         for node in self.nodes:

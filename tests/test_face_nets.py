@@ -28,9 +28,13 @@ else:
     convert = pytest.importorskip("convert_face_nets")
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-INPUTS = {"face_mesh": (192, 0.0, 1.0), "face_detector": (128, -1.0, 1.0)}
+INPUTS = {
+    "face_mesh": (192, 0.0, 1.0),
+    "face_eyes": (192, 0.0, 1.0),
+    "face_detector": (128, -1.0, 1.0),
+}
 # Measured at most 2e-4 px of the net's 192 or 128 px, and 6e-5 of a raw score.
-BOUNDS = {"points": 2e-3, "presence": 1e-4, "lips": 5e-3, "boxes": 1e-3, "scores": 5e-4}
+BOUNDS = {"points": 2e-3, "presence": 1e-4, "looks": 5e-3, "boxes": 1e-3, "scores": 5e-4}
 
 
 @pytest.fixture(scope="module")
@@ -127,51 +131,19 @@ def test_onnx_and_litert_agree_on_the_detector(asset: bytes) -> None:
             assert np.abs(found - expected).max() < BOUNDS[name]
 
 
-# Tensors of the mesh's TFLite graph: its picture; features, mesh, presence; the lips' own features
-# and what is made of them, in a map of 16 px.
-PICTURE, FEATURES, MESH, PRESENCE, CLOSE, LIPS = 0, 35, 186, 710, 199, 684
+# Tensors of the mesh's TFLite graph: its picture; features, mesh, presence.
+PICTURE, FEATURES, MESH, PRESENCE = 0, 35, 186, 710
+# What it looks at a second time: the net that does, its output, its number among such looks, the
+# tensors of its own features and of what is made of them, in a map of 16 px, and its corners.
+LOOKS = {
+    "lips": ("face_mesh", 0, 199, 684, (61, 291)),
+    "left": ("face_eyes", 1, 200, 687, (33, 133)),
+    "right": ("face_eyes", 2, 201, 693, (362, 263)),
+}
 
 
-def test_onnx_and_litert_agree_on_the_mesh_and_its_second_look(asset: bytes) -> None:
-    net = next(net for net in convert.NETS if net.name == "face_mesh")
-    data = convert.extract(asset, net)
-    first, _ = part(data, [PICTURE], [FEATURES, MESH, PRESENCE])
-    second, _ = part(data, [CLOSE], [LIPS])
-    for image in inputs(net.name):
-        found = shipped(net.name).run(["points", "presence", "lips"], {"image": image[None]})
-        features, mesh, presence = first(image[None])
-        mesh = mesh.reshape(468, 3)
-        assert np.abs(found[0][0] - mesh).max() < BOUNDS["points"]
-        assert np.abs(found[1].ravel() - presence.ravel()).max() < BOUNDS["presence"]
-        place, corner = lips_box(mesh[:, :2].astype(np.float64) * (48 / 192))
-        y, x = np.mgrid[0:16, 0:16] + 0.5
-        at = np.stack([x, y], -1) @ place + corner - 0.5
-        places = [at[..., 1], at[..., 0]]
-        close = np.stack(
-            [map_coordinates(layer, places, order=1) for layer in np.moveaxis(features[0], 2, 0)]
-        )
-        (lips,) = second(close[None])
-        # The second look counts in quarters of its map's px, as the picture is four times the map.
-        expected = lips.reshape(80, 2) @ place + corner * (192 / 48)
-        assert np.abs(found[2][0] - expected).max() < BOUNDS["lips"]
-
-
-def lips_box(points: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Any, Any]:
-    """Where the second look is taken: rows of a matrix from its 16 px to the map, and its corner.
-
-    points: (468, 2) in the map's px, counted from its edge.
-    """
-    some = points[list(REFINED_LIPS)]
-    angle = np.arctan2(*(points[291] - points[61])[::-1])
-    c, s = np.cos(angle), np.sin(angle)
-    axes = np.array([[c, s], [-s, c]])
-    turned = some @ axes.T
-    low, high = turned.min(0), turned.max(0)
-    place = axes * ((high - low) * 1.5 / 16)[:, None]
-    return place, (low + high) / 2 @ axes - 8 * place.sum(0)
-
-
-def test_the_second_look_s_points_are_the_ones_it_is_taken_of(asset: bytes) -> None:
+def looked_at(asset: bytes) -> list[tuple[int, ...]]:
+    """The mesh's points that each of its second looks is taken of."""
     import tflite
     from flatbuffers import flexbuffers
 
@@ -180,7 +152,68 @@ def test_the_second_look_s_points_are_the_ones_it_is_taken_of(asset: bytes) -> N
     operators = [graph.Operators(k) for k in range(graph.OperatorsLength())]
     options = [o.CustomOptionsAsNumpy() for o in operators]
     told = [flexbuffers.Loads(bytes(o)) for o in options if not isinstance(o, int) and len(o) > 100]
-    assert tuple(told[0]["subset_idxs"]) == REFINED_LIPS
+    return [tuple(values["subset_idxs"]) for values in told]
+
+
+def test_onnx_and_litert_agree_on_the_mesh(asset: bytes) -> None:
+    net = next(net for net in convert.NETS if net.name == "face_mesh")
+    first, _ = part(convert.extract(asset, net), [PICTURE], [MESH, PRESENCE])
+    for image in inputs(net.name):
+        found = shipped(net.name).run(["points", "presence"], {"image": image[None]})
+        mesh, presence = first(image[None])
+        assert np.abs(found[0][0] - mesh.reshape(468, 3)).max() < BOUNDS["points"]
+        assert np.abs(found[1].ravel() - presence.ravel()).max() < BOUNDS["presence"]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_onnx_and_litert_agree_on_a_second_look(asset: bytes, look: str) -> None:
+    name, number, close_features, end, corners = LOOKS[look]
+    net = next(net for net in convert.NETS if net.name == name)
+    data = convert.extract(asset, net)
+    first, _ = part(data, [PICTURE], [FEATURES, MESH])
+    second, _ = part(data, [close_features], [end])
+    some = looked_at(asset)[number]
+    for image in inputs(net.name):
+        (found,) = shipped(net.name).run([look], {"image": image[None]})
+        features, mesh = first(image[None])
+        points = mesh.reshape(468, 3)[:, :2].astype(np.float64) * (48 / 192)
+        place, corner = look_box(points[list(some)], points[list(corners)])
+        y, x = np.mgrid[0:16, 0:16] + 0.5
+        at = np.stack([x, y], -1) @ place + corner - 0.5
+        places = [at[..., 1], at[..., 0]]
+        close = np.stack(
+            [map_coordinates(layer, places, order=1) for layer in np.moveaxis(features[0], 2, 0)]
+        )
+        (seen,) = second(close[None])
+        # The second look counts in quarters of its map's px, as the picture is four times the map.
+        expected = seen.reshape(-1, 2) @ place + corner * (192 / 48)
+        assert np.abs(found[0] - expected).max() < BOUNDS["looks"]
+
+
+def look_box(
+    some: np.ndarray[Any, np.dtype[np.float64]], corners: np.ndarray[Any, np.dtype[np.float64]]
+) -> tuple[Any, Any]:
+    """Where a second look is taken: rows of a matrix from its 16 px to the map, and its corner.
+
+    some: the points that it is taken of. corners: (2, 2), of them the leftmost and the rightmost.
+    Both in the map's px, counted from its edge.
+    """
+    angle = np.arctan2(*(corners[1] - corners[0])[::-1])
+    c, s = np.cos(angle), np.sin(angle)
+    axes = np.array([[c, s], [-s, c]])
+    turned = some @ axes.T
+    low, high = turned.min(0), turned.max(0)
+    place = axes * ((high - low) * 1.5 / 16)[:, None]
+    return place, (low + high) / 2 @ axes - 8 * place.sum(0)
+
+
+def test_the_second_looks_points_are_the_ones_they_are_taken_of(asset: bytes) -> None:
+    lips, left, right = looked_at(asset)
+    assert lips == REFINED_LIPS
+    assert len(left) == len(right) == 71
+    # Lower edge from the outer corner to the inner one, then the upper edge's first point.
+    assert (left[0], left[8], left[9]) == (33, 133, 246)
+    assert (right[0], right[8], right[9]) == (263, 362, 466)
 
 
 def test_the_script_makes_the_shipped_files(asset: bytes, net: convert.Net) -> None:

@@ -24,7 +24,7 @@ from lipglance.cli_options import (
 )
 from lipglance.cli_report import Report
 from lipglance.generate import Video, generate
-from lipglance.models import DEFAULT_MODEL, load_model
+from lipglance.models import DEFAULT_MODEL, LIFE, load_model
 from lipglance.runtime import PRECISION
 from lipglance.writer import check_target
 
@@ -43,6 +43,12 @@ def generate_command(
         bool,
         typer.Option("--still", help="Of a video take one frame, the first that is usable."),
     ] = False,
+    life: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="How often a photo's face blinks: 0 never, 1 as people who talk."
+        ),
+    ] = LIFE,
     threads: ThreadsOption = None,
     force: ForceOption = False,
     quiet: QuietOption = False,
@@ -69,6 +75,7 @@ def generate_command(
                 face_index=face_index(face_number),
                 max_side=max_side,
                 still=still,
+                life=life,
                 progress=progress,
             )
         for line in video.describe():

@@ -42,6 +42,8 @@ __all__ = [
     "Face",
     "FaceFinder",
     "Landmarks",
+    "mesh_roi",
+    "net_session",
 ]
 
 MESH_SIZE = 192
@@ -104,7 +106,8 @@ def eye_angle(points: ArrayLike) -> Any:
     return np.arctan2(line[..., 1], line[..., 0])
 
 
-def _session(name: str, threads: int) -> onnxruntime.InferenceSession:
+def net_session(name: str, threads: int) -> onnxruntime.InferenceSession:
+    """Load the packaged net `name`, to run on so many CPU threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -125,7 +128,7 @@ class FaceFinder:
     ) -> list[NDArray[np.float32]]:
         with self._lock:
             if net not in self._sessions:
-                self._sessions[net] = _session(net, self.threads)
+                self._sessions[net] = net_session(net, self.threads)
         # Outside the lock: a session may run in several threads at once.
         return list(self._sessions[net].run(outputs, {"image": image}))
 
@@ -195,7 +198,7 @@ class FaceFinder:
         """
         check_image(image)
         first = self._fit(image, _face_roi(face))
-        second = self._fit(image, _mesh_roi(first.points))
+        second = self._fit(image, mesh_roi(first.points))
         return second if second.score >= min(first.score, MIN_PRESENCE) else first
 
     def track(
@@ -221,7 +224,7 @@ class FaceFinder:
             check_image(frame)
             found: Landmarks | None = None
             if last is not None and lost == 0:
-                found = self._fit(frame, _mesh_roi(last.points))
+                found = self._fit(frame, mesh_roi(last.points))
             if found is None or found.score < MIN_PRESENCE:
                 thorough = lost == 0 or (lost >= _FIRST_FULL_SEARCH and lost & (lost - 1) == 0)
                 found = self._find_again(frame, place, thorough, alone)
@@ -267,7 +270,7 @@ def _face_roi(face: Face) -> tuple[Floats, float, float]:
     return centre, face.size / 2 * _ROI_SCALE, float(np.arctan2(line[1], line[0]))
 
 
-def _mesh_roi(points: NDArray[np.float32]) -> tuple[Floats, float, float]:
+def mesh_roi(points: NDArray[np.float32]) -> tuple[Floats, float, float]:
     """The mesh's region from an earlier mesh of the same face.
 
     MediaPipe boxes the points along the picture's axes; here along the face's, so that a slanted

@@ -11,10 +11,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from lipglance.blink import check_life
 from lipglance.clip_frames import back_and_forth
 from lipglance.geometry import Image, crop_image
 from lipglance.media import PathLike, Speech, as_speech, audio_info, hear, is_video, iter_audio
-from lipglance.models import FaceSession, LipModel, LipSession
+from lipglance.models import LIFE, FaceSession, LipModel, LipSession
 from lipglance.portrait import FaceInput, Portrait, open_portrait
 from lipglance.sound_intake import Intake
 from lipglance.sound_track import TRACK_RATE
@@ -36,6 +37,7 @@ def generate(
     face_index: int | None = None,
     max_side: int = 1920,
     still: bool = False,
+    life: float = LIFE,
     progress: Progress | None = None,
 ) -> Video:
     """Make a face say a speech.
@@ -46,10 +48,13 @@ def generate(
     integer. view: "face" gives the whole picture, "lips" the lip crop at the model's size.
     face_index: 0 is the leftmost face; None takes the largest. max_side: px to which a larger
     picture is scaled. still: of a video take the first usable frame as if it were a photo.
-    progress: is told, while a video is looked through, how many of its frames are done.
+    life: how often a photo's face blinks, 0 to 1, see `lipglance.stream.start_session`; people in a
+    video blink by themselves. progress: is told, while a video is looked through, how many of its
+    frames are done.
     Both inputs are checked here (InputError, see `lipglance.portrait.open_portrait`); the frames
     are made when they are asked for.
     """
+    check_life(life)
     source = as_speech(speech)
     audio = model.audio
     once = Once()
@@ -75,14 +80,14 @@ def generate(
     if clip is not None:
         return Video(model, clip.portrait, source, view, once, clip)
     portrait = open_portrait(face, model.crop, view=view, face_index=face_index, max_side=max_side)
-    return Video(model, portrait, source, view, once)
+    return Video(model, portrait, source, view, once, life=life)
 
 
 class Video:
     """A talking face. Its frames are made anew each time they are gone through, in constant memory.
 
     model, portrait, speech, view: what it is made of. clip: what is dubbed, None for one picture.
-    fps: frames a second. width, height: px.
+    life: how often a picture blinks. fps: frames a second. width, height: px.
     """
 
     def __init__(
@@ -93,12 +98,15 @@ class Video:
         view: str,
         once: Once | None = None,
         clip: Clip | None = None,
+        *,
+        life: float = LIFE,
     ) -> None:
         self.model = model
         self.portrait = portrait
         self.speech = speech
         self.view = view
         self.clip = clip
+        self.life = life
         self.fps = model.audio.video_fps
         size = model.crop.size
         self.height, self.width = portrait.picture.shape[:2] if view == "face" else (size, size)
@@ -116,7 +124,7 @@ class Video:
         if "frames" in self.__dict__:
             yield from self.frames
         elif self.clip is None:
-            yield from self._said(start_session(self.model, self.portrait, self.view))
+            yield from self._said(start_session(self.model, self.portrait, self.view, self.life))
         elif self.view == "face":
             yield from self._said(self.model.start_clip(self.clip))
         else:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from lipglance.talking_clip import Clip
 
 DEFAULT_MODEL = "glance"
+#: How lively a photo is, 0 to 1, unless it is said otherwise: it blinks every 6 s.
+LIFE = 0.4
 
 #: The modules that can run a model, by the ``kind`` in its ``model.json``: ``module:class``.
 KINDS = {
@@ -200,6 +202,7 @@ class LipModel(Protocol):
         face_index: int | None = None,
         max_side: int = 1920,
         still: bool = False,
+        life: float = LIFE,
         progress: Callable[[int], None] | None = None,
     ) -> Video:
         """Make the face say the speech; see `lipglance.generate.generate`."""
@@ -213,6 +216,7 @@ class LipModel(Protocol):
             face_index=face_index,
             max_side=max_side,
             still=still,
+            life=life,
             progress=progress,
         )
 
@@ -224,6 +228,7 @@ class LipModel(Protocol):
         view: str = "face",
         face_index: int | None = None,
         max_side: int = 1920,
+        life: float = LIFE,
     ) -> Stream:
         """Make the face say speech that arrives in chunks; see `lipglance.stream.open_stream`.
 
@@ -232,7 +237,7 @@ class LipModel(Protocol):
         from lipglance.stream import open_stream
 
         return open_stream(
-            self, face, sample_rate, view=view, face_index=face_index, max_side=max_side
+            self, face, sample_rate, view=view, face_index=face_index, max_side=max_side, life=life
         )
 
 

@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipglance.audio_files import as_recording
+from lipglance.blink import BlinkingSession, check_life, lids_of
 from lipglance.errors import InputError
 from lipglance.geometry import Image
+from lipglance.models import LIFE
 from lipglance.portrait import VIEWS, FaceInput, Portrait, open_portrait
 from lipglance.sound_intake import Intake, channel_names
 
@@ -58,25 +60,36 @@ def open_stream(
     view: str = "face",
     face_index: int | None = None,
     max_side: int = 1920,
+    life: float = LIFE,
 ) -> Stream:
     """Begin a stream; what `lipglance.models.LipModel.stream` does.
 
     face: as for `lipglance.generate.generate`, or a `Portrait` opened for this model before: then
     no face is looked for and `face_index` and `max_side` are not heeded. sample_rate: of the chunks
-    to come, Hz. InputError where a face cannot be used or the rate is not one from 1000 to 768000.
+    to come, Hz. life: see `start_session`.
+    InputError where a face cannot be used or the rate is not one from 1000 to 768000.
     """
     sample_rate = as_recording(np.zeros(0, np.float32), sample_rate).rate
     if not isinstance(face, Portrait):
         face = open_portrait(face, model.crop, view=view, face_index=face_index, max_side=max_side)
-    return Stream(model, face, sample_rate, view)
+    return Stream(model, face, sample_rate, view, life)
 
 
-def start_session(model: LipModel, portrait: Portrait, view: str) -> FaceSession | LipSession:
-    """Begin a session that makes the pictures of a view: "face" or "lips"."""
+def start_session(
+    model: LipModel, portrait: Portrait, view: str, life: float = LIFE
+) -> FaceSession | LipSession:
+    """Begin a session that makes the pictures of a view: "face" or "lips".
+
+    life: how often the face blinks, 0 (never) to 1 (as often as people who talk); only in the face
+    view, and only eyes that are seen to be open.
+    """
+    check_life(life)
     if view not in VIEWS:
         raise InputError(f"unknown view {view!r}; expected {' or '.join(VIEWS)}")
     if view == "face":
-        return model.start_face(portrait.picture, portrait.matrix, portrait.points)
+        session = model.start_face(portrait.picture, portrait.matrix, portrait.points)
+        lids = lids_of(portrait) if life else None
+        return BlinkingSession(session, lids, life, model.audio.video_fps) if lids else session
     return model.start(portrait.lips(model.crop.size), portrait.points_in_crop())
 
 
@@ -90,13 +103,20 @@ class Stream:
     portrait, view: what is shown. sample_rate: of the chunks, Hz. fps: frames a second.
     """
 
-    def __init__(self, model: LipModel, portrait: Portrait, sample_rate: int, view: str) -> None:
+    def __init__(
+        self,
+        model: LipModel,
+        portrait: Portrait,
+        sample_rate: int,
+        view: str,
+        life: float = LIFE,
+    ) -> None:
         self.portrait = portrait
         self.view = view
         self.sample_rate = sample_rate
         self.fps = model.audio.video_fps
         self._lock = threading.Lock()
-        self._session: FaceSession | LipSession | None = start_session(model, portrait, view)
+        self._session: FaceSession | LipSession | None = start_session(model, portrait, view, life)
         self._intake = Intake(model.audio.sample_rate)
         self._clock = _Clock(sample_rate)
         self._frames = 0
