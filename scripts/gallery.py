@@ -22,13 +22,24 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from gallery_pictures import ASSETS, open_picture
-from gallery_sheet import RATE, Spoken, Views, encoded, hush, lip_height, sheet, speak, turned
+from gallery_sheet import (
+    RATE,
+    Spoken,
+    Views,
+    blink_sheet,
+    encoded,
+    hush,
+    lip_height,
+    sheet,
+    speak,
+    turned,
+)
 from numpy.typing import NDArray
 
 from lipglance.errors import InputError
 from lipglance.media import read_audio
 from lipglance.models import DEFAULT_MODEL, LipModel, load_model
-from lipglance.portrait import open_portrait
+from lipglance.portrait import Portrait, open_portrait
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 FloatArray = NDArray[np.float32]
@@ -53,6 +64,7 @@ def main(
         raise InputError(f"no picture is called {', '.join(sorted(unknown))} in gallery.json")
     (docs / "gallery").mkdir(exist_ok=True)
     facts: dict[str, dict[str, Any]] = {}
+    blinking: list[tuple[str, Portrait]] = []
     kept_facts = docs / "gallery" / "facts.json"
     if wanted and kept_facts.exists():
         facts = json.loads(kept_facts.read_text(encoding="utf-8"))["pictures"]
@@ -66,7 +78,10 @@ def main(
         folder.mkdir(parents=True, exist_ok=True)
         facts.pop(name, None)
         try:
-            made, found = make_sheet(speaker, entry, materials, voices)
+            portrait = open_portrait(
+                open_picture(entry, materials), speaker.crop, max_side=entry.get("max_side", 1920)
+            )
+            made, found = make_sheet(speaker, entry["title"], portrait, voices)
         except (OSError, InputError) as problem:
             missing[name] = " ".join(str(problem).split())
             (folder / f"{name}.jpg").unlink(missing_ok=True)
@@ -74,7 +89,10 @@ def main(
             (folder / f"{name}.jpg").write_bytes(made)
             if entry.get("kept", True):
                 facts[name] = found
+                blinking.append((entry["title"], portrait))
             print(name, json.dumps(found))
+    if blinking and not wanted:
+        (docs / "gallery" / "blink.jpg").write_bytes(encoded(blink_sheet(blinking)))
     for name, why in missing.items():
         print(f"skipped: {name}: {why}", file=sys.stderr)
     told = {"model": speaker.info.name, "pictures": facts, "skipped": missing}
@@ -116,21 +134,19 @@ def open_voice(entry: Mapping[str, Any], materials: Path) -> FloatArray:
 
 
 def make_sheet(
-    model: LipModel, entry: Mapping[str, Any], materials: Path, voices: Mapping[str, FloatArray]
+    model: LipModel, title: str, portrait: Portrait, voices: Mapping[str, FloatArray]
 ) -> tuple[bytes, dict[str, Any]]:
     """One picture's sheet as JPEG, and what was measured."""
-    picture = open_picture(entry, materials)
-    side = entry.get("max_side", 1920)
-    portrait = open_portrait(picture, model.crop, max_side=side)
     assert portrait.box is not None
+    height, width = (round(side / portrait.scale) for side in portrait.picture.shape[:2])
     views = Views.of(portrait)
     rows: list[tuple[str, Spoken]] = [
-        (title, speak(model, portrait, views, sound)) for title, sound in voices.items()
+        (voice, speak(model, portrait, views, sound)) for voice, sound in voices.items()
     ]
     roll, yaw = turned(portrait)
     rest = speak(model, portrait, views, hush())
-    return encoded(sheet(entry["title"], rows)), {
-        "size": [picture.shape[1], picture.shape[0]],
+    return encoded(sheet(title, rows)), {
+        "size": [width, height],
         "face": round(max(portrait.box[2] - portrait.box[0], portrait.box[3] - portrait.box[1])),
         "roll": round(roll),
         "yaw": round(yaw),
@@ -181,7 +197,8 @@ def page(manifest: Mapping[str, Any], told: Mapping[str, Any]) -> str:
             "",
             f"{entry['seen']} *{entry['source']} {entry['licence']}*",
         ]
-    lines += ["", "## Voices", ""]
+    lines += ["", '## <a id="blink"></a>A blink', "", "![Eyes that close](gallery/blink.jpg)", ""]
+    lines += [manifest["blink"], "", "## Voices", ""]
     for entry in manifest["voices"]:
         lines.append(f"- **{entry['title']}**: {entry['source']} {entry['licence']}")
     if told["skipped"]:

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipglance.blink import lids_of
 from lipglance.compare import caption
 from lipglance.crop import CropConfig, picture_crop
+from lipglance.eyelids import Eyelid
 from lipglance.geometry import Floats, apply, crop_image, square_matrix
 from lipglance.models import LipModel
 from lipglance.portrait import Portrait
@@ -22,6 +24,9 @@ RATE, FPS = 16000, 25
 #: Frames of a voice on a sheet; the picture itself stands before them.
 SHOWN = 8
 TILE = 128
+#: How far eyes are closed on the sheet of blinks, and how wide a face is shown there.
+CLOSED = (0.0, 0.5, 1.0)
+BLINK_TILE = 200
 _STRIP = 20
 
 
@@ -121,6 +126,36 @@ def sheet(title: str, rows: Sequence[tuple[str, Spoken]]) -> Image:
     # A line between the picture itself and what was made of it.
     made[_STRIP + 4 :, TILE - 1 : TILE + 1] = 255
     return made
+
+
+def blink_sheet(rows: Sequence[tuple[str, Portrait]]) -> Image:
+    """Eyes of many pictures, open and closed by `CLOSED`, (H, W, 3), each under its title."""
+    parts = []
+    for title, portrait in rows:
+        lids = lids_of(portrait)
+        told = title if lids else f"{title}: does not blink"
+        tiles = [eyes_closed(portrait, lids, amount) for amount in CLOSED]
+        parts.append(np.vstack([caption(told, BLINK_TILE * len(CLOSED), _STRIP), np.hstack(tiles)]))
+    if len(parts) % 2:
+        parts.append(np.zeros_like(parts[0]))
+    half = len(parts) // 2
+    return np.hstack([np.vstack(parts[:half]), np.vstack(parts[half:])])
+
+
+def eyes_closed(portrait: Portrait, lids: tuple[Eyelid, Eyelid] | None, amount: float) -> Image:
+    """The upper face, (BLINK_TILE / 2, BLINK_TILE, 3), with the lids closed by `amount`."""
+    assert portrait.points is not None
+    picture = portrait.picture.copy()
+    for lid in lids or ():
+        left, top, right, bottom = lid.box
+        if amount:
+            picture[top:bottom, left:right] = lid.closed(amount)
+    corners = portrait.points[[33, 263]]
+    half = 0.85 * float(np.linalg.norm(corners[1] - corners[0]))
+    angle = float(np.radians(turned(portrait)[0]))
+    matrix = square_matrix(corners.mean(axis=0), half, angle, BLINK_TILE)
+    quarter = BLINK_TILE // 4
+    return crop_image(picture, matrix, BLINK_TILE, smooth=True)[quarter:-quarter]
 
 
 def turned(portrait: Portrait) -> tuple[float, float]:

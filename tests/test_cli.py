@@ -3,6 +3,7 @@ import json
 import re
 import sys
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 
 from generated import speech_like, write_sound, write_video
 from lipglance import __version__, models
+from lipglance.blink import amounts
 from lipglance.cli import COMMANDS, main
 from lipglance.media import iter_video, read_audio, read_image, video_info
 from processes import run_python, start_lipglance
@@ -56,6 +58,21 @@ def test_generate_writes_the_video_and_says_so_in_one_line(generate, tmp_path, c
     assert len(list(iter_video(tmp_path / "o.mp4"))) == 25
     assert read_audio(tmp_path / "o.mp4").std() > 0.01
     assert [path.name for path in tmp_path.iterdir()] == ["o.mp4"]
+
+
+def test_life_is_how_often_a_photo_blinks(given, tmp_path, capsys):
+    write_sound(tmp_path / "long.wav", speech_like(5.0))
+    made = {}
+    for life in ("0", "1"):
+        out = tmp_path / f"{life}.mp4"
+        arguments = ["generate", given / "face.png", tmp_path / "long.wav", "-o", out, "--json"]
+        arguments += ["--model", given / "toy", "--life", life]
+        assert main([str(a) for a in arguments]) == 0
+        assert json.loads(capsys.readouterr().out)["life"] == float(life)
+        made[life] = np.stack([frame[60:120] for frame in iter_video(out)]).astype(np.float32)
+    changed = np.abs(made["1"] - made["0"]).mean(axis=(1, 2, 3))
+    closed = np.array(list(islice(amounts(1), len(changed))))
+    assert changed[closed > 0.4].min() > 2 * changed[closed == 0].max()
 
 
 def test_generate_tells_machines_all_in_one_object(generate, tmp_path, capsys):
@@ -195,6 +212,7 @@ def test_a_missing_library_names_the_extra_to_install(command, tmp_path):
         (["sing"], "No such command 'sing'"),
         (["generate", "a", "b", "-o", "c.mp4", "--view", "side"], "'--view'"),
         (["generate", "a", "b", "-o", "c.mp4", "--face", "0"], "'--face'"),
+        (["generate", "a", "b", "-o", "c.mp4", "--life", "2"], "'--life'"),
         (["--loud"], "--loud"),
     ],
 )

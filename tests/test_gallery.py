@@ -5,6 +5,7 @@ import json
 import struct
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -129,6 +130,19 @@ def test_a_sheet_shows_the_picture_and_a_mouth_that_moves(model):
     assert np.abs(back[..., ::-1].astype(int) - made).mean() < 6
 
 
+def test_the_sheet_of_blinks_shows_eyes_open_and_closed(model):
+    portrait = open_portrait(astronaut(), model.crop)
+    aside = replace(portrait, yaw=40.0)
+    made = sheets.blink_sheet([("Astronaut", portrait), ("Aside", aside)]).astype(int)
+    tile, strip = sheets.BLINK_TILE, made.shape[0] - sheets.BLINK_TILE // 2
+    assert made.shape == (strip + tile // 2, 2 * 3 * tile, 3)
+    tiles = [made[strip:, k * tile : (k + 1) * tile] for k in range(6)]
+    assert np.abs(tiles[1] - tiles[0]).max() > 60
+    assert np.abs(tiles[2] - tiles[1]).max() > 60
+    np.testing.assert_array_equal(tiles[3], tiles[0])
+    np.testing.assert_array_equal(tiles[5], tiles[0])
+
+
 def test_one_command_makes_sheets_and_page_and_says_what_is_missing(tmp_path, capsys):
     docs, materials = tmp_path / "docs", tmp_path / "materials"
     docs.mkdir()
@@ -137,6 +151,7 @@ def test_one_command_makes_sheets_and_page_and_says_what_is_missing(tmp_path, ca
     told = {"source": "Made.", "licence": "Free.", "seen": "It speaks."}
     manifest = {
         "remarks": "Some remarks.",
+        "blink": "They close.",
         "pictures": [
             {"name": "drawn", "title": "A drawing", "drawn": 0.2, **told},
             {"name": "lost", "title": "Not there", "file": "lost.jpg", **told},
@@ -150,13 +165,18 @@ def test_one_command_makes_sheets_and_page_and_says_what_is_missing(tmp_path, ca
     (docs / "gallery.json").write_text(json.dumps(manifest))
     toy = str(write_toy_model(tmp_path / "toy"))
     gallery.main(materials, model=toy, docs=docs, only="", look=None)
-    assert sorted(p.name for p in (docs / "gallery").iterdir()) == ["drawn.jpg", "facts.json"]
+    assert sorted(p.name for p in (docs / "gallery").iterdir()) == [
+        "blink.jpg",
+        "drawn.jpg",
+        "facts.json",
+    ]
     err = capsys.readouterr().err
     assert "skipped: lost: " in err
     assert "skipped: dumb: no-such-program is not installed" in err
     page = (docs / "gallery.md").read_text()
     assert "![A drawing](gallery/drawn.jpg)\n\nIt speaks. *Made. Free.*" in page
     assert "- lost: " in page
+    assert "![Eyes that close](gallery/blink.jpg)\n\nThey close." in page
     assert "Not free" not in page
     gallery.main(materials, model=toy, docs=docs, only="secret", look=tmp_path)
     assert (tmp_path / "secret.jpg").exists()

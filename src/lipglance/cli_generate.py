@@ -119,6 +119,7 @@ def _facts(video: Video, output: Path, frames: int) -> dict[str, Any]:
         "precision": None if network is None else PRECISION,
         "threads": None if network is None else network.threads,
         "view": video.view,
+        "life": video.life,
         "frames": frames,
         "fps": video.fps,
         "seconds": frames / video.fps,
