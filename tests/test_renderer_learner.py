@@ -112,46 +112,6 @@ def test_a_pair_is_cut_by_its_first_frame_alone(tmp_path):
     assert 0.01 < np.abs(first - second).max() < 0.2 * SIZE
 
 
-def test_made_other_people_keep_their_mouths_where_their_points_are(tmp_path):
-    data = {"colour": 0.0, "geometry": 0.0}
-    shards = [face_shards(tmp_path)]
-    source = RendererSource(shards, "train", tiny(data=data | {"people": 1.0}))
-    plain = RendererSource(shards, "train", tiny(data=data))
-    clip = source.clip(0)
-    was, points, _ = plain.views(clip, 0, [11], np.random.default_rng(0))
-    moved = []
-    for seed in range(6):
-        pictures, there, cut = source.views(clip, 0, [11], np.random.default_rng(seed))
-        assert pictures.shape == was.shape
-        # Pictures are bent with their points: what is dark inside the open lips stays there.
-        inner = there[1][20:40]
-        x, y = np.round(inner.mean(0)).astype(int)
-        x0, y0 = np.round(points[1][20:40].mean(0)).astype(int)
-        assert np.abs(pictures[1][y, x].astype(int) - was[1][y0, x0]).max() < 60
-        # What was cut lies in the crop's px but for the bend.
-        assert np.abs(apply(cut, clip.points[[0, 11]]) - there).max() < 0.08 * SIZE
-        moved.append(there - points)
-    assert np.std(moved, axis=0).max() > 0.3
-
-
-def test_closed_mouths_are_given_as_often_as_asked(tmp_path):
-    shards = [face_shards(tmp_path)]
-    renderer = {"width": 8, "size": SIZE}
-    source = RendererSource(shards, "train", tiny(renderer=renderer | {"closed": 0.5}))
-    clip, rng = source.clip(0), np.random.default_rng(0)
-    inner = [WARP_POINTS.index(point) for point in (13, 14)]
-    opening = np.linalg.norm(np.diff(clip.points[:, inner], axis=1)[:, 0], axis=1)
-    others = np.setdiff1d(clip.seen, clip.closed)
-    assert len(clip.closed) == max(len(clip.seen) // 4, 1)
-    assert opening[clip.closed].max() <= opening[others].min() + 1e-6
-    chosen = int(others[np.argmax(opening[others])])
-    drawn = np.array([source.given(clip, chosen, rng) for _ in range(400)])
-    assert set(drawn) <= {chosen, *clip.closed}
-    assert np.mean(drawn != chosen) == pytest.approx(0.5, abs=0.08)
-    plain = RendererSource(shards, "train", tiny())
-    assert all(plain.given(clip, chosen, rng) == chosen for _ in range(20))
-
-
 def test_learns_to_paint_what_the_picture_lacks(shards, tmp_path):
     from lipglance.renderer_learner import RendererLearner
 

@@ -77,7 +77,6 @@ class DataConfig:
         geometry: largest rotation (radians), zoom and shift (share of half the crop).
         flip: mirror half of the samples.
         styles: share of samples made to look like prints, drawings or paintings; faces only.
-        people: share of samples made to look like other people's, see `other_people`; faces only.
     """
 
     corpora: tuple[str, ...] = ()
@@ -90,7 +89,6 @@ class DataConfig:
     geometry: float = 0.06
     flip: bool = True
     styles: float = 0.0
-    people: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,6 @@ class RendererConfig:
         critic_gain: how many times larger its judgements are than its layers make them.
         critic_start: step from which the critic learns.
         critic_alone: steps that it learns for before the painter hears of it.
-        closed: share of pairs whose given picture is of the quarter of a clip's frames that has the
-            mouth most closed, as portraits do; what is behind such lips is hardest to paint.
     """
 
     width: int = 32
@@ -147,7 +145,6 @@ class RendererConfig:
     critic_gain: float = 1.0
     critic_start: int = 0
     critic_alone: int = 0
-    closed: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,8 @@ from torch import Tensor
 from .config import DataConfig, TrainConfig
 from .crop import CropConfig, picture_crops
 from .errors import InputError
-from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP
 from .geometry import LUMA, Floats, apply, crop_image, in_turn
 from .mouth_warp import WARP_POINTS, dense_flow, mouth_maps, net_inputs
-from .other_people import bend, cut_bent, made_up, stretch
 from .picture_styles import styled
 from .shards import Sample, ShardDataset
 from .tensor_batch import TensorBatch
@@ -79,14 +77,12 @@ class _Clip:
         points: (T, len(WARP_POINTS), 2) px in them.
         seen: the frames that show a face.
         cuts: (T, 2, 3) px of the crops to px of the crop that one picture alone would get.
-        closed: the quarter of the frames seen that have the mouth most closed.
     """
 
     frames: npt.NDArray[np.uint8]
     points: npt.NDArray[np.float32]
     seen: npt.NDArray[np.intp]
     cuts: Floats
-    closed: npt.NDArray[np.intp]
 
 
 class RendererSource:
@@ -141,7 +137,6 @@ class RendererSource:
         while clip is None:
             clip = self.clip(int(rng.choice(len(self.samples), p=self.weights)))
         one, other = rng.choice(clip.seen, 2)
-        one = self.given(clip, int(one), rng)
         pictures, points, _ = self.views(clip, one, [other], rng)
         return pair(*pictures, *points)
 
@@ -159,26 +154,13 @@ class RendererSource:
         """
         data, size = self.config.data, self.config.renderer.size
         cut = clip.cuts[one]
-        frames = [one, *others]
         if not self.plain:
             cut = in_turn(cut, moving(size, data.geometry, rng))
-        if not self.plain and rng.random() < data.people:
-            cut = in_turn(cut, stretch(size, rng))
-            sources, points = bend(apply(cut, clip.points[frames]), size, rng)
-            pictures = made_up(cut_bent(clip.frames[frames], cut, sources), points, rng)
-        else:
-            pictures = np.stack([crop_image(clip.frames[k], cut, size) for k in frames])
-            points = apply(cut, clip.points[frames])
+        frames = [one, *others]
+        pictures = np.stack([crop_image(clip.frames[k], cut, size) for k in frames])
         if not self.plain:
             pictures = varied(pictures, data, rng)
-        return pictures, points.astype(np.float32), cut
-
-    def given(self, clip: _Clip, chosen: int, rng: np.random.Generator) -> int:
-        """The frame of a clip that is to be given: the chosen one, or now and then a closed one."""
-        share = self.config.renderer.closed
-        if not share or rng.random() >= share:
-            return chosen
-        return int(rng.choice(clip.closed))
+        return pictures, apply(cut, clip.points[frames]).astype(np.float32), cut
 
 
 def pair(
@@ -251,6 +233,4 @@ def _read(sample: Sample, size: int) -> _Clip | None:
         return None
     cuts = np.full((len(track), 2, 3), np.nan)
     cuts[seen] = picture_crops(track[seen], CropConfig.face(size))
-    opening = np.linalg.norm(track[seen, INNER_LIP_BOTTOM] - track[seen, INNER_LIP_TOP], axis=-1)
-    closed = seen[np.argsort(opening, kind="stable")[: max(len(seen) // 4, 1)]]
-    return _Clip(sample.crops(), track[:, list(WARP_POINTS)], seen, cuts, closed)
+    return _Clip(sample.crops(), track[:, list(WARP_POINTS)], seen, cuts)

@@ -114,8 +114,7 @@ class TalkerSource:
             # What is taught to be closed there is no picture of.
             if piece.clip.hushed[true].any() or not np.isin([piece.given, *true], clip.seen).all():
                 continue
-            given = self.renderer.given(clip, piece.given, rng)
-            pictures, points, cut = self.renderer.views(clip, given, true, rng)
+            pictures, points, cut = self.renderer.views(clip, piece.given, true, rng)
             shown = as_input(pictures)
             maps = [mouth_maps(p, self.config.renderer.size) for p in points]
             return [
@@ -126,7 +125,7 @@ class TalkerSource:
                     shown[1 + k],
                     points[0],
                     points[1 + k],
-                    piece.clip.true[given],
+                    piece.clip.true[piece.given],
                     np.concatenate([maps[0], maps[1 + k]]),
                     (cut[:, :2] @ piece.clip.unit).astype(np.float32),
                 )
