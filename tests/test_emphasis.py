@@ -1,9 +1,9 @@
-"""A mumble is stressed until it is as wide as speech is; silence tells nothing of it."""
+"""A mumble is stressed until it is as wide as speech is, small openings are held back."""
 
 import numpy as np
 import pytest
 
-from lipglance.emphasis import LEAST, MOST, Emphasis
+from lipglance.emphasis import LEAST, MOST, SLIGHT, Emphasis
 from lipglance.face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, LOWER_FACE
 
 SILENT = np.array([0.3, -0.2])
@@ -27,10 +27,11 @@ def spoken(scale, frames=400):
 
 
 def gains(emphasis, codes):
+    """How many times as far open each is said to be; what else a mouth does stays as heard."""
     found = []
     for code in codes:
         said = emphasis.stressed(code)
-        np.testing.assert_allclose(said, SILENT + emphasis.now * (code - SILENT))
+        np.testing.assert_allclose(said, SILENT + (code - SILENT) * [emphasis.now, 1.0])
         found.append(emphasis.now)
     return np.array(found)
 
@@ -59,3 +60,19 @@ def test_silence_tells_nothing_and_a_new_voice_is_heard_anew():
 
 def test_without_a_width_it_stays_as_it_was_at_first():
     assert set(gains(Emphasis(SILENT, components(), 1.2, 0.0), spoken(0.08))) == {1.2}
+
+
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_small_openings_are_held_back_and_large_ones_stressed(way):
+    openings = np.array([1e-4, 0.01, 0.03, 0.05, 0.1, 0.3])
+    codes = SILENT + np.stack([way * openings, np.full(6, 0.7)], 1)
+    # Each heard as the first: what was heard before changes the emphasis.
+    said = [Emphasis(SILENT, components(), 1.4, 0.0, 0.05).stressed(code) for code in codes]
+    moved = np.array(said) - SILENT
+    gain = way * moved[:, 0] / openings
+    assert gain[0] == pytest.approx(SLIGHT, abs=1e-3)
+    assert gain[3] == pytest.approx((SLIGHT + 1.4) / 2)
+    assert gain[-1] == pytest.approx(1.4, abs=0.03)
+    # Who is heard to open further does so.
+    assert (np.diff(gain) > 0).all()
+    np.testing.assert_allclose(moved[:, 1], 0.7)

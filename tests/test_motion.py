@@ -8,8 +8,10 @@ torch = pytest.importorskip("torch")
 from lipglance.audio import log_mel  # noqa: E402
 from lipglance.checkpoint import read_checkpoint  # noqa: E402
 from lipglance.crop import CropConfig, picture_crop  # noqa: E402
+from lipglance.emphasis import SLIGHT  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import export_model  # noqa: E402
+from lipglance.face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, LOWER_FACE  # noqa: E402
 from lipglance.geometry import crop_image  # noqa: E402
 from lipglance.look_learner import load_look  # noqa: E402
 from lipglance.motion import UNHEARD, Motion  # noqa: E402
@@ -62,17 +64,29 @@ def test_is_what_was_trained(run, motion):
     np.testing.assert_allclose(got, wanted, atol=0.02 * np.abs(wanted).max())
 
 
-def test_emphasis_moves_the_mouth_further_from_where_silence_has_it(run, motion, tmp_path):
+def emphasised(run, folder, **values):
+    """The run's motion with other values of emphasis."""
     state = read_checkpoint(run / "last.pt")
-    state["config"]["motion"]["emphasis"] = 2.0
-    torch.save(state, tmp_path / "last.pt")
-    loud = Motion(export_model(tmp_path, tmp_path / "model"), threads=1)
+    state["config"]["motion"] |= values
+    torch.save(state, folder / "last.pt")
+    return Motion(export_model(folder, folder / "model"), threads=1)
+
+
+def opening(changes):
+    """How far apart the inner lips go, (T,), in displacements (T, P, 2)."""
+    top, bottom = LOWER_FACE.index(INNER_LIP_TOP), LOWER_FACE.index(INNER_LIP_BOTTOM)
+    return changes[..., bottom, 1] - changes[..., top, 1]
+
+
+def test_emphasis_opens_the_mouth_further_than_silence_has_it(run, motion, tmp_path):
+    loud = emphasised(run, tmp_path, emphasis=2.0)
     said = []
     for one in (motion, loud):
         session = one.begin()
         said.append(np.concatenate([session.feed(speech(1.0)), session.finish()]))
     silent = motion.basis.decode(motion.silent)
-    np.testing.assert_allclose(said[1] - silent, 2 * (said[0] - silent), atol=1e-6)
+    heard, told = (opening(part - silent) for part in said)
+    np.testing.assert_allclose(told, 2 * heard, atol=1e-6)
     quiet = loud.begin()
     kept = np.concatenate([quiet.feed(np.zeros(5 * 16000, np.float32)), quiet.finish()])
     # Silence is where it was, but for what is left of the beginning.
@@ -80,18 +94,25 @@ def test_emphasis_moves_the_mouth_further_from_where_silence_has_it(run, motion,
 
 
 def test_a_mumble_is_stressed_and_pieces_do_not_change_it(run, motion, tmp_path):
-    state = read_checkpoint(run / "last.pt")
-    state["config"]["motion"] |= {"emphasis": 1.2, "wide": 1.0}
-    torch.save(state, tmp_path / "last.pt")
-    loud = Motion(export_model(tmp_path, tmp_path / "model"), threads=1)
+    loud = emphasised(run, tmp_path, emphasis=1.2, wide=1.0)
     silent, sound = motion.basis.decode(motion.silent), speech(2.0)
     plain, whole, session = motion.begin(), loud.begin(), loud.begin()
     said = np.concatenate([plain.feed(sound), plain.finish()]) - silent
     expected = np.concatenate([whole.feed(sound), whole.finish()])
     parts = [session.feed(piece) for piece in np.array_split(sound, 7)]
     assert np.concatenate([*parts, session.finish()]).tobytes() == expected.tobytes()
-    gains = ((expected - silent) * said).sum((1, 2)) / (said**2).sum((1, 2))
+    gains = opening(expected - silent) / opening(said)
     assert 1.2 - 1e-6 <= gains[0] < gains[-1] <= 1.7
+
+
+def test_small_openings_are_held_back_where_the_model_says_so(run, motion, tmp_path):
+    # All openings are small beside a hundred times the distance of the eyes.
+    careful = emphasised(run, tmp_path, emphasis=1.5, small=100.0)
+    silent, sound = motion.basis.decode(motion.silent), speech(1.0)
+    plain, held = motion.begin(), careful.begin()
+    heard = opening(np.concatenate([plain.feed(sound), plain.finish()]) - silent)
+    told = opening(np.concatenate([held.feed(sound), held.finish()]) - silent)
+    np.testing.assert_allclose(told, SLIGHT * heard, atol=1e-6)
 
 
 def test_where_a_crop_lies_tells_nothing(motion):

@@ -43,12 +43,20 @@ def opened(points, by):
     return driven
 
 
+def shown(crop, points, driven):
+    """What the network sees of `crop` whose mouth goes from `points` to `driven`."""
+    maps = mouth_maps(points, SIZE), mouth_maps(driven, SIZE)
+    return net_inputs(crop, dense_flow(points, driven, SIZE), *maps)
+
+
 def test_no_motion_is_the_picture_to_the_bit(face):
     crop, points = face
     flow = dense_flow(points, points, SIZE)
     assert not flow.any()
     said = np.zeros((6, SIZE, SIZE), np.float32)
-    assert np.array_equal(compose(crop, *net_outputs(said, flow)), crop)
+    maps = mouth_maps(points, SIZE)
+    seen = net_inputs(crop, flow, maps, maps)
+    assert np.array_equal(compose(crop, *net_outputs(said, flow, seen)), crop)
 
 
 def test_a_dot_on_the_lip_goes_where_its_point_goes(face):
@@ -78,7 +86,7 @@ def test_the_border_stays_whatever_is_said(face):
     crop, points = face
     flow = dense_flow(points, opened(points, 10.0), SIZE)
     said = np.ones((6, SIZE, SIZE), np.float32)
-    made = compose(crop, *net_outputs(said, flow))
+    made = compose(crop, *net_outputs(said, flow, shown(crop, points, opened(points, 10.0))))
     rim = np.ones((SIZE, SIZE), bool)
     rim[1:-1, 1:-1] = False
     assert np.array_equal(made[rim], crop[rim])
@@ -94,6 +102,35 @@ def test_maps_show_the_mouth_and_its_opening(face):
     assert shut.max() <= 1
     assert ajar[0].sum() > shut[0].sum() + 50
     assert (ajar[1] + 0.05 >= ajar[0]).all()
+
+
+def test_lips_that_are_pressed_together_are_not_open(face):
+    _, points = face
+    shut = mouth_maps(opened(points, points[TOP, 1] - points[BOTTOM, 1]), SIZE)
+    pressed = mouth_maps(opened(points, points[TOP, 1] - points[BOTTOM, 1] - 8.0), SIZE)
+    # No more than the outline of a polygon without an inside.
+    assert pressed[0].sum() <= shut[0].sum() + 1
+    assert pressed[0].max() < 0.7
+
+
+def test_what_lips_uncover_is_painted_though_the_network_does_not_say_so(face):
+    crop, points = face
+    shut = opened(points, points[TOP, 1] - points[BOTTOM, 1])
+    ajar, wide = opened(shut, 8.0), opened(shut, 12.0)
+    silent = np.zeros((6, SIZE, SIZE), np.float32)
+    seen = shown(crop, shut, ajar)
+    _, mask, _ = net_outputs(silent, dense_flow(shut, ajar, SIZE), seen)
+    inside = mouth_maps(ajar, SIZE)[0] > 0.9
+    assert inside.sum() > 50
+    assert mask[inside].min() > 0.5
+    assert mask[inside].mean() > 0.8
+    lips = mouth_maps(ajar, SIZE)[1] < 0.1
+    assert mask[lips].max() < 0.1
+    # What an open mouth shows is moved along.
+    seen = shown(crop, ajar, wide)
+    _, mask, _ = net_outputs(silent, dense_flow(ajar, wide, SIZE), seen)
+    inside = mouth_maps(wide, SIZE)[0] > 0.9
+    assert mask[inside].mean() < 0.1
 
 
 def test_network_sees_twelve_channels(face):

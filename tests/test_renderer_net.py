@@ -5,7 +5,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lipglance.mouth_warp import RESIDUAL, compose, net_outputs, window  # noqa: E402
+from lipglance.mouth_warp import (  # noqa: E402
+    OWN_OPENING,
+    RESIDUAL,
+    WANTED_OPENING,
+    compose,
+    net_outputs,
+    window,
+)
 from lipglance.network_config import RendererConfig  # noqa: E402
 from lipglance.renderer_net import RendererNet, rendered  # noqa: E402
 
@@ -27,9 +34,11 @@ def test_says_what_it_may(net, size):
 
 
 def test_nothing_to_do_gives_the_picture():
-    source = torch.rand(1, 3, 32, 32)
+    seen = torch.rand(1, 12, 32, 32)
+    seen[:, OWN_OPENING] = seen[:, WANTED_OPENING]
+    source = seen[:, 3:6]
     said, flow = torch.zeros(1, 6, 32, 32), torch.zeros(1, 2, 32, 32)
-    made, moved = rendered(said, source, flow, torch.from_numpy(window(32)))
+    made, moved = rendered(said, seen, flow, torch.from_numpy(window(32)))
     torch.testing.assert_close(made, source, atol=1e-5, rtol=0)
     torch.testing.assert_close(moved, source, atol=1e-5, rtol=0)
 
@@ -41,11 +50,13 @@ def test_training_and_use_put_a_frame_together_alike():
     flow = rng.normal(0, 1, (2, 2, 2)).repeat(24, 0).repeat(24, 1).astype(np.float32)
     said = rng.uniform(0, 1, (6, size, size)).astype(np.float32)
     said[:2] = (said[:2] - 0.5) * 0.02
-    used = compose(picture, *net_outputs(said, flow))
-    shown = torch.from_numpy(picture.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+    seen = np.zeros((12, size, size), np.float32)
+    seen[3:6] = picture.transpose(2, 0, 1) / 127.5 - 1
+    seen[[WANTED_OPENING, OWN_OPENING]] = rng.uniform(0, 1, (2, 6, 6)).repeat(8, 1).repeat(8, 2)
+    used = compose(picture, *net_outputs(said, flow, seen))
     made, _ = rendered(
         torch.from_numpy(said)[None],
-        shown,
+        torch.from_numpy(seen)[None],
         torch.from_numpy(flow.transpose(2, 0, 1))[None],
         torch.from_numpy(window(size)),
     )

@@ -76,7 +76,7 @@ class Batched:
         memory = self.motion.silence(voices, self.device)
         seen = self._random(self.batch, CHANNELS, self.size, self.size)
         seen = seen.contiguous(memory_format=torch.channels_last)
-        source, flow = seen[:, :3], seen[:, 3:5] * 4
+        flow = seen[:, 10:12] * 4
 
         def hear() -> object:
             return self.motion(mel, memory)
@@ -86,7 +86,7 @@ class Batched:
             return painted
 
         def frames() -> object:
-            return hear(), rendered(paint(), source, flow, self.window)
+            return hear(), rendered(paint(), seen, flow, self.window)
 
         yield self._timed("hearing, a second of each voice", hear, voices * _SECOND, runs)
         yield self._timed("painting", paint, self.batch, runs)

@@ -122,7 +122,7 @@ class Mouth:
         size = len(self.identity)
         flow = dense_flow(self.own, wanted, size)
         seen = net_inputs(self.identity, flow, self._maps, mouth_maps(wanted, size))
-        total, mask, colour = net_outputs(self._renderer({"seen": seen[None]})[0], flow)
+        total, mask, colour = net_outputs(self._renderer({"seen": seen[None]})[0], flow, seen)
         return total, mask, self._palette.nearest(colour)
 
 

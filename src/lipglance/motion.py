@@ -73,6 +73,7 @@ class Motion:
             self.past, self.ahead = int(facts["past"]), int(facts["ahead"])
             self.codes, self.memory = int(facts["codes"]), int(facts["memory"])
             self._first, self._wide = float(facts["emphasis"]), float(facts["wide"])
+            self._small = float(facts.get("small", 0.0))
             self.silent: Floats = np.asarray(facts["silent"], np.float64)
             with np.load(folder / "basis.npz", allow_pickle=False) as kept:
                 self.basis: ShapeBasis = ShapeBasis(
@@ -116,7 +117,7 @@ class Motion:
 
     def emphasis(self) -> Emphasis:
         """How far the mouth of a speech that begins is to move."""
-        return Emphasis(self.silent, self.basis.components, self._first, self._wide)
+        return Emphasis(self.silent, self.basis.components, self._first, self._wide, self._small)
 
     def _moved(self, shape: Floats) -> FloatArray:
         return (shape - self.basis.mean)[None].astype(np.float32)

@@ -97,6 +97,7 @@ def write_motion(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -> 
         "size": look.size,
         "emphasis": motion.emphasis,
         "wide": motion.wide,
+        "small": motion.small,
         "silent": [round(float(number), 5) for number in _silent(net)],
         "steps": progress["step"],
         "training": to_dict(config),

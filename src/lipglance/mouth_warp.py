@@ -31,6 +31,8 @@ WARP_POINTS = (*LOWER_FACE, *NOSE)
 """The mesh points that `dense_flow` and `mouth_maps` take, in this order; lips first."""
 CHANNELS = 12
 """Of what the network sees; see `net_inputs`."""
+WANTED_OPENING, OWN_OPENING = 6, 8
+"""Which of them are the openings between the lips, as wanted and in the picture."""
 RESIDUAL = 4.0 / 96.0
 """Largest correction of the flow by the network, as a share of the crop's side."""
 FLOW_GAIN = 10.0
@@ -141,6 +143,8 @@ def below_seam(points: Floats, size: int) -> FloatArray:
 def mouth_maps(points: ArrayLike, size: int) -> FloatArray:
     """Draw a mouth: (2, size, size) in [0, 1], the opening between the lips and all within them.
 
+    Between lips that are pressed together, the lower one's edge above the upper's, nothing is open.
+
     Args:
         points: (len(WARP_POINTS), 2) crop px.
         size: side of the crop, px.
@@ -148,7 +152,8 @@ def mouth_maps(points: ArrayLike, size: int) -> FloatArray:
     Raises:
         InputError: points of the wrong shape or not finite.
     """
-    p = _checked(points)
+    p = _checked(points).copy()
+    p[_INNER_DOWN, 1] = np.maximum(p[_INNER_DOWN, 1], p[_INNER_UP, 1])
     bits = 4
     fixed = np.clip(np.round(p[: 2 * _RING] * (1 << bits)), -(1 << 20), 1 << 20).astype(np.int32)
     maps = np.zeros((2, size, size), np.float32)
@@ -185,13 +190,20 @@ def net_inputs(
     return shown
 
 
-def net_outputs(said: FloatArray, flow: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def net_outputs(
+    said: FloatArray, flow: FloatArray, seen: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Take apart what the network said of one frame.
+
+    What lies between the lips and did not in the picture is painted whatever the network says: all
+    that could be moved there is lips drawn out, which on a mouth of a kind that it has not seen it
+    would leave half uncovered.
 
     Args:
         said: (6, S, S): correction of the flow as a share of the crop's side (x, y), mask in
             [0, 1], colour in [-1, 1].
         flow: of `dense_flow`, (S, S, 2) crop px.
+        seen: of `net_inputs`, what the network was shown.
 
     Returns:
         Flow (S, S, 2) crop px, mask (S, S), colour (S, S, 3) in 0..255; nothing at the border.
@@ -199,8 +211,30 @@ def net_outputs(said: FloatArray, flow: FloatArray) -> tuple[FloatArray, FloatAr
     size = flow.shape[0]
     inside = window(size)
     total = flow + said[:2].transpose(1, 2, 0) * (inside * np.float32(size))[..., None]
+    unseen = opened(seen[WANTED_OPENING]) - opened(sampled(seen[OWN_OPENING], total))
+    mask = np.maximum(said[2], unseen) * inside
     colour = (said[3:6].transpose(1, 2, 0) + 1.0) * np.float32(127.5)
-    return np.asarray(total, np.float32), said[2] * inside, np.asarray(colour, np.float32)
+    return np.asarray(total, np.float32), mask, np.asarray(colour, np.float32)
+
+
+def opened(drawn: FloatArray) -> FloatArray:
+    """Where an opening of `mouth_maps` surely is one: a closed mouth's is a line half as bright."""
+    return np.asarray(np.clip(2.0 * drawn - 1.0, 0.0, 1.0), np.float32)
+
+
+def sampled(layer: FloatArray, flow: FloatArray) -> FloatArray:
+    """Move a map (H, W) by a backward flow (H, W, 2) px."""
+    x, y = _places(flow)
+    moved = cv2.remap(layer, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
+
+
+def _places(flow: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Where a backward flow (H, W, 2) px takes each pixel from: x and y, (H, W) each."""
+    height, width = flow.shape[:2]
+    x = np.asarray(flow[..., 0] + np.arange(width, dtype=np.float32), np.float32)
+    y = np.asarray(flow[..., 1] + np.arange(height, dtype=np.float32)[:, None], np.float32)
+    return x, y
 
 
 def warped(picture: Image, flow: FloatArray, *, fine: bool = False) -> Image:
@@ -208,9 +242,7 @@ def warped(picture: Image, flow: FloatArray, *, fine: bool = False) -> Image:
 
     fine: sample bicubically, which keeps grain that bilinear sampling would blur.
     """
-    height, width = picture.shape[:2]
-    x = flow[..., 0] + np.arange(width, dtype=np.float32)
-    y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    x, y = _places(flow)
     way = cv2.INTER_CUBIC if fine else cv2.INTER_LINEAR
     moved = cv2.remap(picture, x, y, way, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)

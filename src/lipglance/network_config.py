@@ -67,10 +67,11 @@ class MotionConfig:
         low_cut: share of sequences without their low tones, as telephones cut them.
         dropout: share of what was heard of a frame that is left out in training.
         masks: stretches of time and bands of mel that are hidden in a training sequence.
-        emphasis: in use, codes are that many times as far from those of silence as what was heard,
-            at first; see `lipglance.emphasis`.
+        emphasis: in use, mouths open that many times as far as what was heard, at first; see
+            `lipglance.emphasis`.
         wide: how far the inner lips of people who speak go, in distances of the eyes, to which a
             speech's emphasis is fitted; 0 to leave it as it is at first.
+        small: openings below it, in distances of the eyes, are held back; 0 to hold back none.
     """
 
     codes: int = 16
@@ -95,6 +96,7 @@ class MotionConfig:
     masks: int = 0
     emphasis: float = 1.0
     wide: float = 0.0
+    small: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class RendererConfig:
         critic_gain: how many times larger its judgements are than its layers make them.
         critic_start: step from which the critic learns.
         critic_alone: steps that it learns for before the painter hears of it.
+        closed: share of pairs whose given picture is of the quarter of a clip's frames that has the
+            mouth most closed, as portraits do; what is behind such lips is hardest to paint.
     """
 
     width: int = 32
@@ -145,6 +149,7 @@ class RendererConfig:
     critic_gain: float = 1.0
     critic_start: int = 0
     critic_alone: int = 0
+    closed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,7 @@ class TalkerConfig:
 
     Attributes:
         pictures: frames made of each sequence.
+        paints: whether painting learns on; else hearing alone learns, from what is painted.
         told: share of them whose true mouth is told, so that painting stays faithful to it.
         points: weight of the error of the points that hearing alone learns from.
         reading: weight of how far from where they were told to be mouths are read in made frames,
@@ -162,6 +168,7 @@ class TalkerConfig:
     """
 
     pictures: int = 3
+    paints: bool = True
     told: float = 0.25
     points: float = 0.1
     reading: float = 0.0

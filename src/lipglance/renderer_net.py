@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .mouth_warp import CHANNELS, RESIDUAL
+from .mouth_warp import CHANNELS, OWN_OPENING, RESIDUAL, WANTED_OPENING
 from .network_config import RendererConfig
 
 
@@ -85,25 +85,32 @@ class RendererNet(nn.Module):
         return torch.cat([move, torch.sigmoid(painted[:, :1]), torch.tanh(painted[:, 1:])], 1)
 
 
-def rendered(said: Tensor, source: Tensor, flow: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+def rendered(said: Tensor, seen: Tensor, flow: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
     """Make frames of what the network said: `mouth_warp.net_outputs` and `compose`, differentiable.
 
     Args:
         said: ``(B, 6, S, S)``.
-        source: ``(B, 3, S, S)`` crops in [-1, 1].
+        seen: ``(B, 12, S, S)``, what the network was shown.
         flow: ``(B, 2, S, S)`` of `mouth_warp.dense_flow`, crop px.
         window: ``(S, S)`` of `mouth_warp.window`.
 
     Returns:
         Frames ``(B, 3, S, S)`` in [-1, 1] and the moved crops without paint.
     """
-    moved = warped(source, flow + said[:, :2] * window * source.shape[-1])
-    mask = said[:, 2:3] * window
+    source = seen[:, 3:6]
+    total = flow + said[:, :2] * window * source.shape[-1]
+    moved = warped(source, total)
+    with torch.no_grad():
+        own = warped(seen[:, OWN_OPENING, None], total)
+        wanted = seen[:, WANTED_OPENING, None].float()
+        # As `mouth_warp.opened`.
+        unseen = (2 * wanted - 1).clamp(0, 1) - (2 * own - 1).clamp(0, 1)
+    mask = torch.maximum(said[:, 2:3], unseen) * window
     return moved + mask * (said[:, 3:] - moved), moved
 
 
 def warped(source: Tensor, flow: Tensor) -> Tensor:
-    """Move crops ``(B, 3, S, S)`` by backward flows ``(B, 2, S, S)`` crop px; differentiable."""
+    """Move crops ``(B, C, S, S)`` by backward flows ``(B, 2, S, S)`` crop px; differentiable."""
     size = source.shape[-1]
     at = torch.arange(size, device=source.device, dtype=torch.float32)
     x, y = flow[:, 0] + at, flow[:, 1] + at[:, None]

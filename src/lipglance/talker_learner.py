@@ -54,6 +54,7 @@ class TalkerLearner:
         self.config, self.device = config, device
         self.hearing = MotionLearner(config, device, reduce)
         self.painting = RendererLearner(config, device, reduce)
+        self.painting.learns = config.talker.paints
         self._flow = FlowField(config.renderer.size, device)
         self._judging: dict[str, Any] | None = None
         self._judge: SyncNet | None = None
@@ -139,8 +140,7 @@ class TalkerLearner:
     def step(self, batch: MotionBatch, pictures: Pictures, step: int) -> dict[str, float]:
         """Do one step; return the terms of the loss by name, unweighted."""
         config, hearing = self.config, self.hearing
-        for net in (hearing.net, self.painting.net):
-            net.train()
+        hearing.net.train()
         said = hearing.said(batch)
         heard = hearing.terms(said, batch)
         # Some are told the truth, so that painting goes on doing as it is told.
