@@ -1,4 +1,8 @@
-"""Write docs/results.md from the JSONs of `lipglance evaluate`: results_page.py JSON..."""
+"""Write docs/results.md from the JSONs of `lipglance evaluate`: results_page.py JSON...
+
+Chapters, and rows of the budgets, that no JSON is given for stay as the page has them: what ships
+is measured more often than the paper's tables, whose runs take hours.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,8 @@ KINDS = {
 }
 """Chapters by how a JSON's name begins."""
 
-BUDGETS = """## Budgets
+BUDGET = "Budgets"
+BUDGETS = f"""## {BUDGET}
 
 Steps of each part of each run, hours in all (with those of the runs that it began with), hardware.
 Rows of one table that begin with the same lessons have the same figures there."""
@@ -43,25 +48,46 @@ def main(paths: list[str]) -> None:
     if not paths:
         raise SystemExit("error: no JSON given; expected files written by lipglance evaluate -o")
     found = [(Path(path), json.loads(Path(path).read_text())) for path in paths]
-    parts, chapter = [HEAD.rstrip()], ""
+    kept = read_chapters(PAGE.read_text()) if PAGE.exists() else {}
+    chapters: dict[str, list[str]] = {}
     printed: set[str] = set()
     for path, results in found:
         title = KINDS.get(path.stem.partition("-")[0], path.stem)
         title += ", another speaker's face" if crossed(results) else ""
-        if title != chapter:
-            parts.append(f"## {title}")
-            chapter = title
+        if title not in chapters:
+            chapters[title] = []
             if path.stem.startswith("shipped") and (table := targets(r for _, r in found)):
-                parts.append(table)
+                chapters[title].append(table)
         machine = results["hardware"]
         where = f"{machine['cpu']}, {machine['cores']} cores, {results['seconds']:.0f} s."
+        parts = chapters[title]
         parts += [part for part in (markdown(results), differences(results), where) if part]
         if path.stem.startswith("table2"):
             corpora = [corpus for corpus, _ in corpora_of(results) if corpus not in printed]
             parts += [text for corpus in corpora if (text := published(corpus))]
             printed.update(corpora)
-    parts += [BUDGETS, budgets(results for _, results in found)]
-    PAGE.write_text("\n\n".join(parts) + "\n")
+    told = budgets(results for _, results in found)
+    last = [BUDGETS, with_rows_of(told, kept.pop(BUDGET, ""))]
+    made = {title: "\n\n".join(parts) for title, parts in chapters.items()}
+    page = [f"## {title}\n\n{text}" for title, text in (kept | made).items()]
+    PAGE.write_text("\n\n".join([HEAD.rstrip(), *page, *last]) + "\n")
+
+
+def read_chapters(page: str) -> dict[str, str]:
+    """Texts of a page's chapters by their titles, in the page's order."""
+    parts = [part.partition("\n") for part in f"\n{page}".split("\n## ")[1:]]
+    return {title.strip(): text.strip() for title, _, text in parts}
+
+
+def with_rows_of(table: str, before: str) -> str:
+    """A Markdown table, and below it the rows of an older text whose first cell it has not."""
+    rows = [line for line in before.splitlines() if line.startswith("| ")]
+    known = {_first(line) for line in table.splitlines()}
+    return "\n".join([table, *(row for row in rows if _first(row) not in known)])
+
+
+def _first(row: str) -> str:
+    return row.strip("|").partition("|")[0].strip()
 
 
 if __name__ == "__main__":

@@ -202,3 +202,15 @@ def test_the_page_has_a_chapter_for_each_table(found, tmp_path, monkeypatch):
     assert text.count("| good | 16 |") == 1
     with pytest.raises(SystemExit, match="no JSON given"):
         page["main"]([])
+    # What is not measured again stays, and in its place.
+    older = text.replace("| good | 16 |", "| older | 16 |")
+    (tmp_path / "results.md").write_text(older)
+    page["main"]([str(tmp_path / "shipped-test_seen.json")])
+    newer = (tmp_path / "results.md").read_text()
+    chapters = page["read_chapters"]
+    assert list(chapters(newer)) == list(chapters(older))
+    rivals = "Table 2: the rivals"
+    assert chapters(newer)[rivals] == chapters(older)[rivals]
+    assert newer.count("| older | 16 |") == newer.count("| good | 16 |") == 1
+    page["main"]([str(tmp_path / "shipped-test_seen.json")])
+    assert (tmp_path / "results.md").read_text() == newer
