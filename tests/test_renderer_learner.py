@@ -80,25 +80,6 @@ def shards(tmp_path_factory):
     return face_shards(tmp_path_factory.mktemp("faces"))
 
 
-def test_closed_mouths_are_given_as_often_as_is_asked(shards):
-    def given(share):
-        renderer = {"width": 8, "size": SIZE, "closed": share}
-        source = RendererSource([shards], "train", tiny(renderer=renderer))
-        found, views = [], source.views
-
-        def noted(clip, one, others, rng):
-            found.append(int(one))
-            return views(clip, one, others, rng)
-
-        source.views = noted
-        source.batch(0, 0, 40)
-        # Mouths open wider from frame to frame, and three frames are a quarter.
-        return np.mean([frame < 3 for frame in found])
-
-    assert given(1.0) == 1.0
-    assert given(0.0) < 0.5
-
-
 def test_same_arguments_same_pairs(shards):
     source = RendererSource([shards], "train", tiny())
     one, two, other = source.batch(0, 5, 3), source.batch(0, 5, 3), source.batch(0, 6, 3)

@@ -94,22 +94,6 @@ def test_pictures_alone_teach_the_ear(shards, halves):
     assert any(name.startswith("speech.") for name in changed)
 
 
-def test_a_painter_that_is_done_teaches_the_ear_and_stays_as_it_is(shards, halves):
-    talker = {"pictures": 3, "points": 0.0, "told": 0.0, "paints": False}
-    learner = begun(halves, talker=talker)
-    batch, pictures = learner.source([shards], 1.0).batch(0, 0, 3)
-    ear, painting = learner.hearing.net.say.weight, learner.painting
-    before = ear.detach().clone()
-    nets = painting.net, painting.average, painting.critic
-    painted = [value.clone() for net in nets for value in net.state_dict().values()]
-    terms = learner.step(batch, pictures, 0)
-    assert "l1" in terms
-    assert "critic" not in terms
-    assert not torch.equal(ear, before)
-    after = [value for net in nets for value in net.state_dict().values()]
-    assert all(torch.equal(*pair) for pair in zip(after, painted, strict=True))
-
-
 def test_what_is_painted_is_read(shards, halves):
     learner = begun(halves, talker={"pictures": 3, "reading": 1.0})
     batch, pictures = learner.source([shards], 1.0).batch(0, 0, 3)

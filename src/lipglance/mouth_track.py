@@ -14,7 +14,7 @@ FloatArray = npt.NDArray[np.float32]
 
 CLOSED = 0.06
 """Opening over mouth width below which a mouth counts as closed."""
-AJAR = 0.07
+AJAR = 0.05
 """Mouth widths by which a mouth that says nothing may be open, above its most closed."""
 SHORTEST = 12
 """Clips of fewer frames are left out."""

@@ -134,8 +134,6 @@ class RendererConfig:
         critic_gain: how many times larger its judgements are than its layers make them.
         critic_start: step from which the critic learns.
         critic_alone: steps that it learns for before the painter hears of it.
-        closed: share of pairs whose given picture is of the quarter of a clip's frames that has the
-            mouth most closed, as portraits do; what is behind such lips is hardest to paint.
     """
 
     width: int = 32
@@ -149,7 +147,6 @@ class RendererConfig:
     critic_gain: float = 1.0
     critic_start: int = 0
     critic_alone: int = 0
-    closed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,6 @@ class TalkerConfig:
 
     Attributes:
         pictures: frames made of each sequence.
-        paints: whether painting learns on; else hearing alone learns, from what is painted.
         told: share of them whose true mouth is told, so that painting stays faithful to it.
         points: weight of the error of the points that hearing alone learns from.
         reading: weight of how far from where they were told to be mouths are read in made frames,
@@ -168,7 +164,6 @@ class TalkerConfig:
     """
 
     pictures: int = 3
-    paints: bool = True
     told: float = 0.25
     points: float = 0.1
     reading: float = 0.0

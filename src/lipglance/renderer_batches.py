@@ -16,7 +16,6 @@ from .config import DataConfig, TrainConfig
 from .crop import CropConfig, picture_crops
 from .errors import InputError
 from .geometry import LUMA, Floats, apply, crop_image, in_turn
-from .mouth_track import openings
 from .mouth_warp import WARP_POINTS, dense_flow, mouth_maps, net_inputs
 from .picture_styles import styled
 from .shards import Sample, ShardDataset
@@ -78,14 +77,12 @@ class _Clip:
         points: (T, len(WARP_POINTS), 2) px in them.
         seen: the frames that show a face.
         cuts: (T, 2, 3) px of the crops to px of the crop that one picture alone would get.
-        closed: the quarter of the frames seen that have the mouth most closed.
     """
 
     frames: npt.NDArray[np.uint8]
     points: npt.NDArray[np.float32]
     seen: npt.NDArray[np.intp]
     cuts: Floats
-    closed: npt.NDArray[np.intp]
 
 
 class RendererSource:
@@ -140,8 +137,6 @@ class RendererSource:
         while clip is None:
             clip = self.clip(int(rng.choice(len(self.samples), p=self.weights)))
         one, other = rng.choice(clip.seen, 2)
-        if rng.random() < self.config.renderer.closed:
-            one = rng.choice(clip.closed)
         pictures, points, _ = self.views(clip, one, [other], rng)
         return pair(*pictures, *points)
 
@@ -238,5 +233,4 @@ def _read(sample: Sample, size: int) -> _Clip | None:
         return None
     cuts = np.full((len(track), 2, 3), np.nan)
     cuts[seen] = picture_crops(track[seen], CropConfig.face(size))
-    closed = seen[np.argsort(openings(track[seen]), kind="stable")[: max(len(seen) // 4, 1)]]
-    return _Clip(sample.crops(), track[:, list(WARP_POINTS)], seen, cuts, closed)
+    return _Clip(sample.crops(), track[:, list(WARP_POINTS)], seen, cuts)

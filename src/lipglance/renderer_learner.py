@@ -38,7 +38,6 @@ class RendererLearner:
 
     Attributes:
         reader: reads the mouths of what is painted, for `TalkerConfig.reading`; None: nobody does.
-        learns: whether the network and its critic do; else they only pass on what is wrong.
     """
 
     def __init__(self, config: TrainConfig, device: torch.device, reduce: Reduce) -> None:
@@ -57,7 +56,6 @@ class RendererLearner:
             channels_last(self.critic)
             self.optimizers.add("critic", self.critic.parameters(), config.rate, (0.0, 0.99))
         self.reader: LookNet | None = None
-        self.learns = True
         self._say: Callable[[Tensor], Tensor] = self.net
         if config.compile:
             self._say = torch.compile(self.net)
@@ -101,6 +99,7 @@ class RendererLearner:
 
     def step(self, batch: RendererBatch, step: int) -> dict[str, float]:
         """Do one step; return the terms of the loss by name, unweighted."""
+        self.net.train()
         total, terms = self.judged(batch, step)
         total.backward()  # type: ignore[no-untyped-call]
         self.descend()
@@ -113,7 +112,7 @@ class RendererLearner:
         astray: Tensor | None = None,
         matched: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Make a batch's frames; return the loss and its terms, unweighted. A critic learns.
+        """Make a batch's frames; return the loss and its terms, unweighted. The critic learns.
 
         astray: ``(B, 20, 2)`` px, how far from the truth the mouths' points were told to be.
         matched: says how badly made frames ``(B, 3, S, S)`` go with their sound; the term ``sync``.
@@ -121,7 +120,6 @@ class RendererLearner:
         config = self.config
         factor = decayed(step, config.steps, config.warmup, config.decay_from)
         self.optimizers.set_rate("renderer", config.rate * factor)
-        self.net.train(self.learns).requires_grad_(self.learns)
         seen = batch.seen.contiguous(memory_format=torch.channels_last)
         made, moved = rendered(self._say(seen), seen, batch.flow, self.window)
         terms = self.terms(made, moved, batch)
@@ -133,7 +131,7 @@ class RendererLearner:
         if matched is not None:
             terms["sync"] = matched(made)
             total = total + config.talker.sync * terms["sync"]
-        if self.learns and self.critic is not None and step >= weights.critic_start:
+        if self.critic is not None and step >= weights.critic_start:
             self.optimizers.set_rate("critic", config.rate * factor)
             terms |= self._criticised(self.critic, made, batch)
             if step >= weights.critic_start + weights.critic_alone:
@@ -143,8 +141,6 @@ class RendererLearner:
 
     def descend(self) -> None:
         """Do a step with the gradients there are; the average follows."""
-        if not self.learns:
-            return
         self.optimizers.step("renderer", self.config.clip)
         follow(self.average, self.net, self.config.ema)
 

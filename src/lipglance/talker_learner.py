@@ -54,7 +54,6 @@ class TalkerLearner:
         self.config, self.device = config, device
         self.hearing = MotionLearner(config, device, reduce)
         self.painting = RendererLearner(config, device, reduce)
-        self.painting.learns = config.talker.paints
         self._flow = FlowField(config.renderer.size, device)
         self._judging: dict[str, Any] | None = None
         self._judge: SyncNet | None = None
@@ -140,7 +139,8 @@ class TalkerLearner:
     def step(self, batch: MotionBatch, pictures: Pictures, step: int) -> dict[str, float]:
         """Do one step; return the terms of the loss by name, unweighted."""
         config, hearing = self.config, self.hearing
-        hearing.net.train()
+        for net in (hearing.net, self.painting.net):
+            net.train()
         said = hearing.said(batch)
         heard = hearing.terms(said, batch)
         # Some are told the truth, so that painting goes on doing as it is told.
