@@ -15,6 +15,8 @@ ever softer outside its corners.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -211,7 +213,8 @@ def net_outputs(
     size = flow.shape[0]
     inside = window(size)
     total = flow + said[:2].transpose(1, 2, 0) * (inside * np.float32(size))[..., None]
-    unseen = opened(seen[WANTED_OPENING]) - opened(sampled(seen[OWN_OPENING], total))
+    own = np.asarray(_remapped(seen[OWN_OPENING], total, cv2.INTER_LINEAR), np.float32)
+    unseen = opened(seen[WANTED_OPENING]) - opened(own)
     mask = np.maximum(said[2], unseen) * inside
     colour = (said[3:6].transpose(1, 2, 0) + 1.0) * np.float32(127.5)
     return np.asarray(total, np.float32), mask, np.asarray(colour, np.float32)
@@ -222,19 +225,12 @@ def opened(drawn: FloatArray) -> FloatArray:
     return np.asarray(np.clip(2.0 * drawn - 1.0, 0.0, 1.0), np.float32)
 
 
-def sampled(layer: FloatArray, flow: FloatArray) -> FloatArray:
-    """Move a map (H, W) by a backward flow (H, W, 2) px."""
-    x, y = _places(flow)
-    moved = cv2.remap(layer, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.float32)
-
-
-def _places(flow: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Where a backward flow (H, W, 2) px takes each pixel from: x and y, (H, W) each."""
-    height, width = flow.shape[:2]
-    x = np.asarray(flow[..., 0] + np.arange(width, dtype=np.float32), np.float32)
-    y = np.asarray(flow[..., 1] + np.arange(height, dtype=np.float32)[:, None], np.float32)
-    return x, y
+def _remapped(layer: Image | FloatArray, flow: FloatArray, way: int) -> NDArray[Any]:
+    """Move a layer (H, W, ...) by a backward flow (H, W, 2) in its own px; way: of sampling."""
+    height, width = layer.shape[:2]
+    x = flow[..., 0] + np.arange(width, dtype=np.float32)
+    y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    return np.asarray(cv2.remap(layer, x, y, way, borderMode=cv2.BORDER_REPLICATE))
 
 
 def warped(picture: Image, flow: FloatArray, *, fine: bool = False) -> Image:
@@ -242,10 +238,8 @@ def warped(picture: Image, flow: FloatArray, *, fine: bool = False) -> Image:
 
     fine: sample bicubically, which keeps grain that bilinear sampling would blur.
     """
-    x, y = _places(flow)
     way = cv2.INTER_CUBIC if fine else cv2.INTER_LINEAR
-    moved = cv2.remap(picture, x, y, way, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.uint8)
+    return np.asarray(_remapped(picture, flow, way), np.uint8)
 
 
 def compose(patch: Image, flow: FloatArray, mask: FloatArray, colour: FloatArray) -> Image:
