@@ -39,6 +39,18 @@ def test_encoders_give_fifteen_numbers(derivative):
     assert FlowEncoder(16)(torch.randn(2, 2, 15, 64, 64)).shape == (2, 15)
 
 
+def test_encoders_count_in_float32_under_autocast():
+    audio, flow = AudioDerivativeEncoder(32, 16, derivative=True), FlowEncoder(16)
+    heard, moved = torch.randn(2, 32, 16, 16), torch.randn(2, 2, 15, 64, 64)
+    plain = audio(heard), flow(moved)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = audio(heard), flow(moved)
+    assert torch.equal(plain[1], cast[1])
+    assert cast[0].dtype is torch.float32
+    correlation_loss(*cast).backward()
+    assert all(p.grad is not None and p.grad.dtype is torch.float32 for p in audio.parameters())
+
+
 def test_derivative_ignores_a_constant():
     torch.manual_seed(0)
     encoder = AudioDerivativeEncoder(8, 8, derivative=True).eval()

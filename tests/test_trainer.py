@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from lipglance.checkpoint import read_checkpoint  # noqa: E402
 from lipglance.config import from_dict  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
-from lipglance.trainer import RunOptions, train  # noqa: E402
+from lipglance.trainer import RunOptions, arithmetic, train  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
 
 CPU = RunOptions(accelerator="cpu", threads=1)
@@ -162,6 +162,14 @@ def test_accumulation_and_bf16(shards, tmp_path):
     config = tiny(batch=4, accumulate=2, steps=1, precision="bf16")
     train(config, [shards], tmp_path / "run", CPU)
     assert read_checkpoint(tmp_path / "run" / "last.pt")["progress"]["step"] == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_bf16_only_where_the_cpu_has_it(known, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: known)
+    assert arithmetic("bf16", "cpu") == ("bf16" if known else "fp32")
+    assert arithmetic("bf16", "cuda") == "bf16"
+    assert arithmetic("fp32", "cpu") == "fp32"
 
 
 def test_another_config_in_the_same_folder_is_refused(shards, finished):

@@ -51,6 +51,18 @@ class RunOptions:
     cache_gib: float = 6.0
 
 
+def arithmetic(precision: str, accelerator: str) -> str:
+    """Return what a run counts in: the config's `precision`, or fp32 on a CPU without bfloat16.
+
+    Such a CPU emulates bfloat16, at a sixth of float32's speed.
+    """
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
+    if precision == "bf16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        log.warning("this CPU has no bfloat16 instructions: training in float32, which is faster")
+        return "fp32"
+    return precision
+
+
 def hardware_name(device: torch.device) -> str:
     """Return the GPU's name, or the CPU's with its cores."""
     if device.type == "cuda":
@@ -91,7 +103,7 @@ def train(
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,
-        precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
+        precision=PRECISIONS[arithmetic(config.precision, options.accelerator)],  # type: ignore[arg-type]
         strategy="ddp" if options.devices > 1 else "auto",
     )
     fabric.launch()
