@@ -4,7 +4,7 @@
 set -eu
 mkdir -p "$1"
 cd "$1"
-python3 -m pip download --quiet --no-deps --no-binary :all: \
+python3 -m pip download --quiet --no-deps --no-binary face_recognition,basic-pitch \
     face_recognition==1.3.0 basic-pitch==0.4.0 || echo "PyPI: not all fetched" >&2
 for archive in *.tar.gz; do
     tar xzf "$archive" || echo "$archive: not unpacked" >&2

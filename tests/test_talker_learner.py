@@ -94,6 +94,17 @@ def test_pictures_alone_teach_the_ear(shards, halves):
     assert any(name.startswith("speech.") for name in changed)
 
 
+def test_painting_may_learn_alone(shards, halves):
+    learner = begun(halves, talker={"pictures": 3, "points": 1.0, "hearing": False})
+    nets = learner.hearing.net, learner.painting.net
+    before = [{name: v.clone() for name, v in net.state_dict().items()} for net in nets]
+    terms = learner.step(*learner.source([shards], 1.0).batch(0, 0, 3), 0)
+    assert {"points", "l1"} <= set(terms)
+    after = [net.state_dict() for net in nets]
+    assert all(torch.equal(v, before[0][name]) for name, v in after[0].items())
+    assert not torch.equal(after[1]["paint.weight"], before[1]["paint.weight"])
+
+
 def test_what_is_painted_is_read(shards, halves):
     learner = begun(halves, talker={"pictures": 3, "reading": 1.0})
     batch, pictures = learner.source([shards], 1.0).batch(0, 0, 3)

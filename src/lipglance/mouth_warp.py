@@ -35,6 +35,8 @@ CHANNELS = 12
 """Of what the network sees; see `net_inputs`."""
 WANTED_OPENING, OWN_OPENING = 6, 8
 """Which of them are the openings between the lips, as wanted and in the picture."""
+MAPS = slice(6, 10)
+"""Which of them are `mouth_maps`, in [0, 1]: wanted, then the picture's."""
 RESIDUAL = 4.0 / 96.0
 """Largest correction of the flow by the network, as a share of the crop's side."""
 FLOW_GAIN = 10.0
@@ -187,7 +189,7 @@ def net_inputs(
     shown[3:6] = crop.transpose(2, 0, 1)
     shown[:6] *= np.float32(1 / 127.5)
     shown[:6] -= 1.0
-    shown[6:8], shown[8:10] = driven_maps, source_maps
+    shown[MAPS] = np.concatenate([driven_maps, source_maps])
     shown[10:12] = flow.transpose(2, 0, 1) * np.float32(FLOW_GAIN / size)
     return shown
 

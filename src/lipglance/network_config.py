@@ -161,6 +161,7 @@ class TalkerConfig:
             px.
         sync: weight of a sync expert's cross-entropy of the shift between made frames and their
             sound; frames of a sequence are then made one after the other.
+        hearing: hearing goes on learning; else it stays as it is and painting learns alone.
     """
 
     pictures: int = 3
@@ -168,3 +169,4 @@ class TalkerConfig:
     points: float = 0.1
     reading: float = 0.0
     sync: float = 0.0
+    hearing: bool = True

@@ -20,7 +20,7 @@ from .crop import CropConfig
 from .errors import InputError
 from .models import ModelInfo
 from .motion_export import write_motion
-from .mouth_warp import CHANNELS
+from .mouth_warp import CHANNELS, MAPS
 from .onnx_files import as_half, save_as_half
 from .renderer_net import RendererNet
 
@@ -83,6 +83,8 @@ def write_renderer(state: dict[str, Any], folder: Path, facts: dict[str, Any]) -
             "expected one size for both"
         )
     seen = torch.rand(1, CHANNELS, size, size) * 2 - 1
+    # Maps are shares: below 0 the network never sees them, and says nothing of use.
+    seen[:, MAPS] = seen[:, MAPS].abs()
     save_as_half(net, (seen,), ["seen"], "said", ({},), folder / "renderer.onnx")
     session = onnxruntime.InferenceSession(
         str(folder / "renderer.onnx"), providers=["CPUExecutionProvider"]

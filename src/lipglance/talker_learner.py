@@ -139,10 +139,11 @@ class TalkerLearner:
     def step(self, batch: MotionBatch, pictures: Pictures, step: int) -> dict[str, float]:
         """Do one step; return the terms of the loss by name, unweighted."""
         config, hearing = self.config, self.hearing
-        for net in (hearing.net, self.painting.net):
-            net.train()
-        said = hearing.said(batch)
-        heard = hearing.terms(said, batch)
+        self.painting.net.train()
+        hearing.net.train(config.talker.hearing)
+        with torch.set_grad_enabled(config.talker.hearing):
+            said = hearing.said(batch)
+            heard = hearing.terms(said, batch)
         # Some are told the truth, so that painting goes on doing as it is told.
         draw = torch.Generator().manual_seed(config.seed + step)
         luck = torch.rand(len(pictures.row), generator=draw)
@@ -161,9 +162,11 @@ class TalkerLearner:
                 return out_of_sync(judge, made, batch.mel, pictures)
 
         total, painted = self.painting.judged(self.shown(pictures, driven), step, astray, matched)
-        total = total + config.talker.points * hearing.weighted(heard)
+        if config.talker.hearing:
+            total = total + config.talker.points * hearing.weighted(heard)
         total.backward()  # type: ignore[no-untyped-call]
-        hearing.descend(step)
+        if config.talker.hearing:
+            hearing.descend(step)
         self.painting.descend()
         return {name: float(value.detach()) for name, value in (heard | painted).items()}
 
