@@ -105,6 +105,19 @@ def test_painting_may_learn_alone(shards, halves):
     assert not torch.equal(after[1]["paint.weight"], before[1]["paint.weight"])
 
 
+def test_the_critic_may_learn_before_all_else(shards, halves, tmp_path):
+    first = config("talker", steps=0, renderer=CRITIC | {"critic_first": 2})
+    train(first, [shards], tmp_path / "run", CPU, *halves)
+    state = read_checkpoint(tmp_path / "run" / "last.pt")
+    assert (state["progress"]["critic"], state["progress"]["step"]) == (2, 0)
+    before = begun(halves).painting
+    after = state["painting"]["networks"]
+    known = before.critic.state_dict()["layers.0.bias"]
+    assert not torch.equal(known, after["critic"]["layers.0.bias"])
+    for name, value in before.net.state_dict().items():
+        assert torch.equal(value, after["renderer"][name])
+
+
 def test_what_is_painted_is_read(shards, halves):
     learner = begun(halves, talker={"pictures": 3, "reading": 1.0})
     batch, pictures = learner.source([shards], 1.0).batch(0, 0, 3)

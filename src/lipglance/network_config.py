@@ -134,6 +134,7 @@ class RendererConfig:
         critic_gain: how many times larger its judgements are than its layers make them.
         critic_start: step from which the critic learns.
         critic_alone: steps that it learns for before the painter hears of it.
+        critic_first: steps that it learns for before all others, of a painter that stands still.
     """
 
     width: int = 32
@@ -147,6 +148,7 @@ class RendererConfig:
     critic_gain: float = 1.0
     critic_start: int = 0
     critic_alone: int = 0
+    critic_first: int = 0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from .renderer_batches import RendererBatch, RendererSource, pair, stacked
 from .renderer_critic import RendererCritic, critic_loss, painter_loss
 from .renderer_net import RendererNet, rendered
 
+CRITIC_RATE = 1e-3
+"""Of the critic while the painter stands still."""
 LOOKED_AT = (0.2, 0.45, 0.7, 0.95)
 """Frames of a validation clip that are made of its first, as shares of its length."""
 
@@ -66,7 +68,11 @@ class RendererLearner:
 
     def phases(self) -> Sequence[Phase]:
         """See `Learner`."""
-        return (Phase("step", self.config.steps, self._step),)
+        first = self.config.renderer.critic_first if self.critic is not None else 0
+        return (
+            Phase("critic", first, self._critic_lesson),
+            Phase("step", self.config.steps, self._step),
+        )
 
     def state(self) -> dict[str, Any]:
         """See `Learner`."""
@@ -93,9 +99,25 @@ class RendererLearner:
         (run,) = runs.values()
         self.take_over(run if kinds == ["renderer"] else run["painting"])
 
+    def _critic_lesson(self, draw: Draw[RendererSource], step: int) -> dict[str, float]:
+        batch = draw.source.batch(draw.stream(1), step, self.config.batch, draw.rank)
+        return self.critic_lesson(batch.to(draw.device), step)
+
     def _step(self, draw: Draw[RendererSource], step: int) -> dict[str, float]:
         batch = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
         return self.step(batch.to(draw.device), step)
+
+    def critic_lesson(self, batch: RendererBatch, step: int) -> dict[str, float]:
+        """Teach the critic alone to tell what the painter makes now; see `critic_first`.
+
+        A critic that knows nothing yet lets a painter go on without it: away from fine teeth.
+        """
+        if self.critic is None:
+            raise RuntimeError("renderer.critic and likeness are 0: there is no critic to teach")
+        self.optimizers.fade("critic", CRITIC_RATE, step, self.config.renderer.critic_first)
+        with torch.no_grad():
+            made, _ = rendered(self.average(batch.seen), batch.seen, batch.flow, self.window)
+        return {"critic/hinge": float(self._sharpened(self.critic, made, batch).detach())}
 
     def step(self, batch: RendererBatch, step: int) -> dict[str, float]:
         """Do one step; return the terms of the loss by name, unweighted."""
@@ -176,15 +198,19 @@ class RendererLearner:
         self, critic: RendererCritic, made: Tensor, batch: RendererBatch
     ) -> dict[str, Tensor]:
         """Let the critic learn from frames ``(B, 3, S, S)``; return what it says of them."""
-        maps = batch.mouth
-        critic.train().requires_grad_(True)
-        judged = critic_loss(critic(batch.wanted, maps)[-1], critic(made.detach(), maps)[-1])
-        self.optimizers.minimise("critic", judged)
-        critic.requires_grad_(False)
+        maps, judged = batch.mouth, self._sharpened(critic, made.detach(), batch)
         with torch.no_grad():
             real = critic(batch.wanted, maps)
         false, likeness = painter_loss(critic(made, maps), real)
         return {"false": false, "likeness": likeness, "critic": judged}
+
+    def _sharpened(self, critic: RendererCritic, made: Tensor, batch: RendererBatch) -> Tensor:
+        """Do the critic's step on frames ``(B, 3, S, S)``; return its loss."""
+        critic.train().requires_grad_(True)
+        judged = critic_loss(critic(batch.wanted, batch.mouth)[-1], critic(made, batch.mouth)[-1])
+        self.optimizers.minimise("critic", judged)
+        critic.requires_grad_(False)
+        return judged
 
     def watch(self, data: Sequence[str | Path]) -> Callable[[Path], dict[str, float]]:
         """See `Learner`: later frames of validation clips made from their first.

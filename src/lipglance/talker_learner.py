@@ -77,7 +77,11 @@ class TalkerLearner:
 
     def phases(self) -> Sequence[Phase]:
         """See `Learner`."""
-        return (Phase("step", self.config.steps, self._step),)
+        first = self.config.renderer.critic_first if self.painting.critic is not None else 0
+        return (
+            Phase("critic", first, self._critic_lesson),
+            Phase("step", self.config.steps, self._step),
+        )
 
     def state(self) -> dict[str, Any]:
         """See `Learner`: by the names in `PARTS`."""
@@ -132,6 +136,14 @@ class TalkerLearner:
         self._judging = {name: run[name] for name in ("config", "networks")}
         self._judge = load_sync_net(run).requires_grad_(False).to(self.device)
 
+    @torch.no_grad()
+    def _critic_lesson(self, draw: Draw[TalkerSource], step: int) -> dict[str, float]:
+        batch, pictures = draw.source.batch(draw.stream(1), step, self.config.batch, draw.rank)
+        batch, pictures = batch.to(draw.device), pictures.to(draw.device)
+        driven = self._told(self.hearing.said(batch, average=True), pictures, step)
+        with torch.enable_grad():
+            return self.painting.critic_lesson(self.shown(pictures, driven), step)
+
     def _step(self, draw: Draw[TalkerSource], step: int) -> dict[str, float]:
         batch, pictures = draw.source.batch(draw.stream(0), step, self.config.batch, draw.rank)
         return self.step(batch.to(draw.device), pictures.to(draw.device), step)
@@ -144,16 +156,7 @@ class TalkerLearner:
         with torch.set_grad_enabled(config.talker.hearing):
             said = hearing.said(batch)
             heard = hearing.terms(said, batch)
-        # Some are told the truth, so that painting goes on doing as it is told.
-        draw = torch.Generator().manual_seed(config.seed + step)
-        luck = torch.rand(len(pictures.row), generator=draw)
-        if config.talker.sync:
-            # Of frames that follow each other all or none: lips do not jump.
-            luck = luck[pictures.row.cpu()]
-        told = luck < config.talker.told
-        driven = torch.where(
-            told.to(said.device)[:, None, None], pictures.driven, self.driven(said, pictures)
-        )
+        driven = self._told(said, pictures, step)
         astray = (driven - pictures.driven)[:, _MOUTH].detach()
         judge, matched = self._judge, None
         if judge is not None and config.talker.sync:
@@ -169,6 +172,19 @@ class TalkerLearner:
             hearing.descend(step)
         self.painting.descend()
         return {name: float(value.detach()) for name, value in (heard | painted).items()}
+
+    def _told(self, said: Tensor, pictures: Pictures, step: int) -> Tensor:
+        """Where the points are told to be: as heard, of some as they are.
+
+        So that painting goes on doing as it is told.
+        """
+        draw = torch.Generator().manual_seed(self.config.seed + step)
+        luck = torch.rand(len(pictures.row), generator=draw)
+        if self.config.talker.sync:
+            # Of frames that follow each other all or none: lips do not jump.
+            luck = luck[pictures.row.cpu()]
+        told = (luck < self.config.talker.told).to(said.device)
+        return torch.where(told[:, None, None], pictures.driven, self.driven(said, pictures))
 
     def driven(self, said: Tensor, pictures: Pictures) -> Tensor:
         """Where codes ``(B, T, K)`` put the pictures' points, ``(N, len(WARP_POINTS), 2)`` px."""
