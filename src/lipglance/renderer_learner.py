@@ -115,8 +115,9 @@ class RendererLearner:
         if self.critic is None:
             raise RuntimeError("renderer.critic and likeness are 0: there is no critic to teach")
         self.optimizers.fade("critic", CRITIC_RATE, step, self.config.renderer.critic_first)
+        seen = batch.seen.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
-            made, _ = rendered(self.average(batch.seen), batch.seen, batch.flow, self.window)
+            made, _ = rendered(self.average(seen), seen, batch.flow, self.window)
         return {"critic/hinge": float(self._sharpened(self.critic, made, batch).detach())}
 
     def step(self, batch: RendererBatch, step: int) -> dict[str, float]:
