@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 torch = pytest.importorskip("torch")
+from safetensors.torch import load_file  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from faces import astronaut, astronaut_landmarks  # noqa: E402
@@ -238,6 +239,23 @@ def test_is_exported_as_a_whole_model(shards, halves, tmp_path):
     facts = json.loads((tmp_path / "model" / "motion.json").read_text())
     assert facts["name"] == "motion"
     assert model.info.extra["training_hours"] == facts["training_hours"]
+
+
+def test_is_exported_between_the_model_it_began_with_and_the_run(shards, halves, tmp_path):
+    train(config("talker", 1), [shards], tmp_path / "first", CPU, *halves)
+    model = export_model(tmp_path / "first", tmp_path / "model")
+    train(config("talker", 1), [shards], tmp_path / "run", CPU, model)
+    export_model(tmp_path / "run", tmp_path / "end")
+    mixed = export_model(tmp_path / "run", tmp_path / "mixed", begun=(model, 0.5))
+    said = load_model(mixed).info.extra["between"]
+    assert said == "0.5 of the way from model to this run"
+    name = "paint.weight"
+    old, new, middle = (
+        load_file(place / "renderer.safetensors")[name].float()
+        for place in (model, tmp_path / "end", mixed)
+    )
+    assert not torch.equal(old, new)
+    torch.testing.assert_close(middle, (old + new) / 2, atol=1e-3, rtol=1e-2)
 
 
 def test_a_look_that_knows_the_hearing_takes_the_place_of_the_first(shards, halves, tmp_path):

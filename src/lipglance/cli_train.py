@@ -47,10 +47,15 @@ def export_command(
     motion: Annotated[
         Path | None, typer.Option(help="of a renderer: folder of the motion network it goes with")
     ] = None,
+    between: Annotated[
+        Path | None, typer.Option(help="of a talker: the model it began with, to mix it with")
+    ] = None,
+    share: Annotated[float, typer.Option(help="of the way from that model to the run")] = 0.5,
     force: Annotated[bool, typer.Option("--force", help="replace a model that is there")] = False,
 ) -> None:
     """Turn a run's checkpoint into a model folder: ONNX, safetensors and what it is."""
     from .export import export_model
 
-    where = export_model(run, output, facts, force=force, motion=motion)
+    begun = None if between is None else (between, share)
+    where = export_model(run, output, facts, force=force, motion=motion, begun=begun)
     typer.echo(f"model: {where}")

@@ -23,11 +23,13 @@ from .config import TrainConfig, from_dict, to_dict
 from .crop import CropConfig
 from .errors import InputError
 from .generators import GENERATORS, make_generator, speaking
+from .interpolation import between
 from .models import ModelInfo
 from .motion_export import write_motion
 from .network_config import GeneratorConfig
 from .onnx_files import as_half, save_as_half
 from .renderer_export import write_renderer, write_talker
+from .starts import read_start
 from .sync_export import write_sync
 
 TOLERANCE = 4 / 255
@@ -81,6 +83,7 @@ def export_model(
     *,
     force: bool = False,
     motion: str | Path | None = None,
+    begun: tuple[str | Path, float] | None = None,
 ) -> Path:
     """Write a run's model folder.
 
@@ -90,6 +93,8 @@ def export_model(
         facts: JSON with ``description``, ``trained_on`` and ``licence`` and any further facts.
         force: replace a model that is there.
         motion: folder of an exported motion network, which a renderer is made a model with.
+        begun: of a talker, the model that it began with, and how far to go from there to the run:
+            the share that `interpolation.between` takes.
 
     Returns:
         The folder.
@@ -103,6 +108,10 @@ def export_model(
     if output.exists() and not force:
         raise InputError(f"{output} exists; give --force to replace it, or another folder")
     said = _read_facts(facts) | ({} if motion is None else {"motion": str(motion)})
+    if begun is not None:
+        model, share = begun
+        state = between(read_start(model), state, share)
+        said["between"] = f"{share:g} of the way from {Path(model).name} to this run"
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
