@@ -49,6 +49,6 @@ def _mixed(old: dict[str, Tensor], new: dict[str, Tensor], share: float) -> dict
             "networks of other sizes; expected a run that began with the model it is mixed with"
         )
     return {
-        name: old[name].lerp(value, share) if value.is_floating_point() else value
+        name: (1.0 - share) * old[name] + share * value if value.is_floating_point() else value
         for name, value in new.items()
     }
