@@ -390,7 +390,7 @@ def test_no_picture_is_no_video(tmp_path):
         {"width": 8}, {"height": 20000}, {"fps": 0.0}, {"fps": float("nan")}, {"crf": 60},
         {"audio": iter([]), "audio_rate": 0},
     ],
-    ids=str,
+    ids=" ".join,
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(tmp_path, options):
     with pytest.raises(InputError, match="expected"):
