@@ -64,7 +64,7 @@ def test_learns_that_loud_means_open(shards, seeing, tmp_path):
     run = tmp_path / "run"
     plain = {"quiet": 0.0, "babble": 0.0, "pitch": 0.0, "stretch": 0.0, "dropout": 0.0}
     motion = {"codes": 4, "width": 16, "memory": 32, "frames": 24, **plain}
-    train(tiny(steps=300, batch=16, motion=motion), [shards], run, CPU, seeing)
+    train(tiny(steps=300, batch=8, motion=motion), [shards], run, CPU, seeing)
     learner = MotionLearner(tiny(motion=motion), torch.device("cpu"), lambda parameters: None)
     learner.load(read_checkpoint(run / "last.pt"))
     scores = learner.watch([shards])(tmp_path / "tracks.png")
