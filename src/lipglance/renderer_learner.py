@@ -68,11 +68,15 @@ class RendererLearner:
 
     def phases(self) -> Sequence[Phase]:
         """See `Learner`."""
-        first = self.config.renderer.critic_first if self.critic is not None else 0
         return (
-            Phase("critic", first, self._critic_lesson),
+            Phase("critic", self.critic_first, self._critic_lesson),
             Phase("step", self.config.steps, self._step),
         )
+
+    @property
+    def critic_first(self) -> int:
+        """Steps in which the critic learns before all else, if there is one."""
+        return 0 if self.critic is None else self.config.renderer.critic_first
 
     def state(self) -> dict[str, Any]:
         """See `Learner`."""

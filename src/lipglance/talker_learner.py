@@ -77,9 +77,8 @@ class TalkerLearner:
 
     def phases(self) -> Sequence[Phase]:
         """See `Learner`."""
-        first = self.config.renderer.critic_first if self.painting.critic is not None else 0
         return (
-            Phase("critic", first, self._critic_lesson),
+            Phase("critic", self.painting.critic_first, self._critic_lesson),
             Phase("step", self.config.steps, self._step),
         )
 

@@ -57,7 +57,10 @@ def arithmetic(precision: str, accelerator: str) -> str:
     Such a CPU emulates bfloat16, at a sixth of float32's speed.
     """
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
-    if precision == "bf16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    # Builds without oneDNN do not even have the question.
+    known = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    able = known and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if precision == "bf16" and on_cpu and not able:
         log.warning("this CPU has no bfloat16 instructions: training in float32, which is faster")
         return "fp32"
     return precision
