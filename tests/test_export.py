@@ -10,7 +10,8 @@ pytest.importorskip("onnxscript")
 
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.export import TOLERANCE, disagreement, export_model, read_generator  # noqa: E402
-from lipglance.models import find_model, load_model, read_info  # noqa: E402
+from lipglance.model_info import read_info  # noqa: E402
+from lipglance.models import find_model, load_model  # noqa: E402
 from lipglance.trainer import train  # noqa: E402
 from synthetic_shards import write_shards  # noqa: E402
 from test_trainer import CPU, tiny  # noqa: E402

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -6,21 +5,11 @@ import pytest
 
 import lipglance
 from lipglance import models
-from lipglance.audio import AudioConfig
-from lipglance.crop import CropConfig
 from lipglance.errors import InputError
-from lipglance.models import ModelInfo, available, load_model, read_info
+from lipglance.models import available, load_model
 from lipglance.runtime import hardware, open_network
 from processes import run_python
 from toy_model import write_toy_model
-
-FACTS = {
-    "name": "toy",
-    "kind": "lmgg",
-    "description": "d",
-    "trained_on": "t",
-    "licence": "l",
-}
 
 
 @pytest.fixture
@@ -30,40 +19,6 @@ def shipped(tmp_path, monkeypatch):
         write_toy_model(tmp_path / name, name)
     monkeypatch.setattr(models, "_shipped", lambda: tmp_path)
     return tmp_path
-
-
-def test_facts_survive_json_with_keys_nobody_knows():
-    info = ModelInfo(
-        **FACTS,
-        steps=12,
-        width=64,
-        audio=AudioConfig(mels=80),
-        crop=CropConfig(size=96),
-        overlap=4,
-        size=99,
-        extra={"metrics": {"LMD": 1.2}},
-    )
-    values = json.loads(json.dumps(info.to_dict()))
-    assert values["metrics"] == {"LMD": 1.2}
-    assert "size" not in values
-    assert ModelInfo.from_dict(values | {"size": 99}) == ModelInfo.from_dict(values)
-    again = ModelInfo.from_dict(values)
-    assert again.to_dict() == info.to_dict()
-    assert (again.audio.mels, again.crop.size) == (80, 96)
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"kind": None}, "no text for kind"),
-        ({"audio": {"pitch": 1}}, "pitch"),
-        ({"audio": {"mels": 0}}, "positive"),
-        ({"overlap": 9}, "overlap"),
-    ],
-)
-def test_facts_that_do_not_fit_are_told(change, told):
-    with pytest.raises(InputError, match=told):
-        ModelInfo.from_dict(FACTS | change)
 
 
 def test_models_shipped_are_listed_the_default_first_with_their_size(shipped):
@@ -99,12 +54,6 @@ def test_directories_without_a_whole_model_are_told(tmp_path):
     (directory / "model.onnx").unlink()
     with pytest.raises(InputError, match="no network at"):
         load_model(directory)
-    (directory / "model.json").write_text("{")
-    with pytest.raises(InputError, match=r"no readable model\.json"):
-        read_info(directory)
-    (directory / "model.json").write_text("[]")
-    with pytest.raises(InputError, match="no JSON object"):
-        read_info(directory)
 
 
 def test_engines_and_threads_are_checked(tmp_path):

@@ -24,7 +24,7 @@ from .crop import CropConfig
 from .errors import InputError
 from .generators import GENERATORS, make_generator, speaking
 from .interpolation import between
-from .models import ModelInfo
+from .model_info import ModelInfo
 from .motion_export import write_motion
 from .network_config import GeneratorConfig
 from .onnx_files import as_half, save_as_half

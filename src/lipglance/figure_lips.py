@@ -24,7 +24,8 @@ from lipglance.figures import (
     speaker_of,
 )
 from lipglance.geometry import Image
-from lipglance.models import find_model, load_model, read_info
+from lipglance.model_info import read_info
+from lipglance.models import find_model, load_model
 from lipglance.portrait import open_portrait
 from lipglance.results import about_data
 from lipglance.rows import ModelRow, describe_row

@@ -19,7 +19,8 @@ from lipglance.crop import picture_crop
 from lipglance.errors import InputError
 from lipglance.face_points import LOWER_FACE
 from lipglance.geometry import Floats, Image, apply, check_image, crop_image
-from lipglance.models import FaceSession, LipModel, ModelInfo
+from lipglance.model_info import ModelInfo
+from lipglance.models import FaceSession, LipModel
 from lipglance.motion import Motion, Mover, MoverSession
 from lipglance.mouth_warp import (
     WARP_POINTS,

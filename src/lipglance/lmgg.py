@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from lipglance.audio import LogMelStream, frames_for
 from lipglance.errors import InputError
 from lipglance.geometry import Floats, Image, check_image
-from lipglance.models import LipModel, ModelInfo
+from lipglance.model_info import ModelInfo
+from lipglance.models import LipModel
 from lipglance.runtime import Network, open_network
 
 FloatArray = NDArray[np.float32]

@@ -18,7 +18,7 @@ from .audio import AudioConfig
 from .config import from_dict, to_dict
 from .crop import CropConfig
 from .errors import InputError
-from .models import ModelInfo
+from .model_info import ModelInfo
 from .motion_export import write_motion
 from .mouth_warp import CHANNELS, MAPS
 from .onnx_files import as_half, save_as_half

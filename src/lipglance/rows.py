@@ -26,7 +26,8 @@ from lipglance.errors import InputError
 from lipglance.evaluation_clip import Clip
 from lipglance.geometry import Floats, Image, apply, crop_image, invert
 from lipglance.linear import LinearMouth, fit
-from lipglance.models import LipModel, find_model, load_model, read_info
+from lipglance.model_info import read_info
+from lipglance.models import LipModel, find_model, load_model
 from lipglance.runtime import networks_digest
 from lipglance.shards import Sample, ShardDataset
 
