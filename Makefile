@@ -21,7 +21,7 @@ types: $(TEST)/.done
 	$(TEST)/bin/mypy
 
 unit: $(TEST)/.done
-	$(TEST)/bin/python -m pytest
+	$(TEST)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # The demo has an environment of its own, so that it shows what a user without torch gets.
 $(DEMO)/.done: pyproject.toml $(shell find src -type f -not -name '*.pyc')

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections import defaultdict
@@ -25,6 +24,7 @@ from lipglance.crop import CropConfig
 from lipglance.cutting import CutConfig
 from lipglance.errors import InputError
 from lipglance.progress_bar import progress_bar
+from lipglance.runtime import cpu_count
 from lipglance.shard_index import find_shards, index_path, write_text
 from lipglance.shard_summary import shard_report, summarise
 from lipglance.shard_writer import JPEG_QUALITY, ShardWriter
@@ -89,7 +89,7 @@ def prepare(
         with _locked(out):
             _check_folder(out, shards, settings)
             missing = [shard for shard in shards if not _is_done(out, shard)]
-            _make(out, missing, settings, config, workers or _cores(), progress)
+            _make(out, missing, settings, config, workers or cpu_count(), progress)
             summary = summarise(out)
             text = json.dumps(summary, indent=1, ensure_ascii=False)
             write_text(out / "summary.json", text + "\n")
@@ -163,12 +163,6 @@ def _identity(clip: ClipSource) -> list[Any]:
     size = clip.path.stat().st_size if clip.path.exists() else None
     names = [clip.source, clip.key, clip.corpus, clip.speaker, clip.utterance]
     return [*names, clip.start, clip.end, clip.alignment is not None, size]
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager
