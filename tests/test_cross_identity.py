@@ -107,6 +107,9 @@ def test_the_face_stands_still_and_the_sound_is_the_others(pair):
     np.testing.assert_array_equal(clip.identity(), face.identity())
     assert len(clip.audio(16_000)) == FRAMES * 640
     assert clip.words == sound.words != face.words
+    # The mouth that moves is the one that was heard.
+    np.testing.assert_array_equal(clip.landmarks(), sound.landmarks())
+    np.testing.assert_array_equal(clip.face_points(), face.face_points())
 
 
 class Expert:

@@ -11,6 +11,7 @@ from lipglance.dlib68 import MOUTH
 from lipglance.errors import InputError
 from lipglance.evaluation_clip import Clip
 from lipglance.face_points import MOUTH_20
+from lipglance.glance import GlanceModel
 from lipglance.shards import ShardDataset
 from test_glance import folder, model  # noqa: F401
 
@@ -79,6 +80,40 @@ def test_heard_motion_moves_the_mouth_alone(model, clip):  # noqa: F811
     assert not told.any()
     assert np.isfinite(moved).all()
     assert np.abs(moved).max() > 0
+
+
+class Hears:
+    """Stands in for a motion: hears the mouth `level` lower than given, then lower and lower."""
+
+    def __init__(self, basis, level):
+        self.basis, self.level = basis, level
+
+    def start(self, landmarks, crop):
+        return self
+
+    def feed(self, samples):
+        return np.zeros((0, *self.basis.mean.shape))
+
+    def finish(self, frames=None):
+        changes = np.zeros((frames, *self.basis.mean.shape))
+        changes[..., 1] = (self.level + 0.01 * np.arange(frames))[:, None]
+        return changes
+
+
+def test_heard_motion_leads_away_from_the_given_mouth_as_the_model_paints_it(model, clip):  # noqa: F811
+    real = np.zeros((FRAMES, 68, 2))
+    real[:, MOUTH] = np.random.default_rng(0).uniform(0, 90, (20, 2))
+
+    def heard(level):
+        hearing = GlanceModel(model.info, Hears(model.motion.basis, level), model.renderer)
+        return oracles.HeardMotion("heard", hearing).points(clip, real)[0, MOUTH]
+
+    # The stiff head of the drawn clip carries nothing: the first frame is moved by its own change.
+    assert np.allclose(heard(0.0), real[0, MOUTH], atol=1e-6)
+    assert np.abs(heard(0.1) - real[0, MOUTH]).mean() > 1
+    real[0] = np.nan  # dlib does not see the picture: only how the mouth changes is known
+    first, second = heard(0.0), heard(0.1)
+    assert np.allclose(first, second, atol=1e-6)
 
 
 def test_rows_are_made_by_name(model, tmp_path_factory):  # noqa: F811

@@ -69,6 +69,10 @@ class CrossClip(Clip):
         """The sound, mono at `rate` Hz: (n,) float32, no longer than the T frames."""
         return self.sound.audio(rate)
 
+    def landmarks(self) -> NDArray[np.float32]:
+        """How the mouth that said the sound moved, (T, 468, 2) px of its own crops."""
+        return self.sound.landmarks()
+
     def spoken(self, rate: int) -> NDArray[np.float32]:
         """The sound, undisturbed."""
         return self.sound.spoken(rate)

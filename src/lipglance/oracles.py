@@ -110,7 +110,8 @@ class HeardMotion(Row):
                 given[MOUTH_RIGHT] - given[MOUTH_LEFT]
             )
             told = changes[:, _MOUTH] / max(float(np.linalg.norm(shape)), 1e-6)
-        return moved_mouth(clip, real, told)
+        # The first change is no nothing: it leads from the given mouth to what is heard first.
+        return moved_mouth(clip, real, told, from_given=given is not None)
 
 
 def make_oracle(name: str) -> Row:

@@ -135,12 +135,13 @@ class Linear(Row):
         return moved_mouth(clip, real, told)
 
 
-def moved_mouth(clip: Clip, real: Floats, told: Floats) -> Floats:
+def moved_mouth(clip: Clip, real: Floats, told: Floats, *, from_given: bool = False) -> Floats:
     """Landmarks (T, 68, 2) px with the mouth of the first frame moved, carried by the real head.
 
     real: dlib's landmarks of the real frames, (T, 68, 2) px; the first frame that has any gives the
-    mouth. told: offsets of the 20 mouth points, (T, 20, 2) mouth widths; that frame's own are
-    taken off them all.
+    mouth. told: offsets of the 20 mouth points, (T, 20, 2) mouth widths. from_given: they lead away
+    from the mouth in the clip's first frame, as told; else, and where dlib does not see that frame,
+    only how they change counts: those of the frame that gives the mouth are taken off them all.
     """
     known = np.flatnonzero(np.isfinite(real[:, 0, 0]))
     if not len(known):
@@ -150,7 +151,8 @@ def moved_mouth(clip: Clip, real: Floats, told: Floats) -> Floats:
     mouth = apply(frames[first], real[first, MOUTH])
     width = float(np.linalg.norm(mouth[6] - mouth[0]))
     points = real.copy()
-    points[:, MOUTH] = apply(invert(frames), mouth + width * (told - told[first]))
+    level = 0.0 if from_given and first == 0 else told[first]
+    points[:, MOUTH] = apply(invert(frames), mouth + width * (told - level))
     return points
 
 
