@@ -139,19 +139,22 @@ def write_video(
     mirrored: bool = False,
     pixel_aspect: Fraction | None = None,
     options: dict[str, str] | None = None,
+    settings: dict[str, str] | None = None,
 ) -> Path:
     """Write a video.
 
     ``sound_start`` s is when the sound begins after (or, negative, before) the pictures; ``times``
     s of each picture where the rate varies; ``rotation`` (degrees counter-clockwise, 0, 90, 180 or
-    -90) and ``mirrored`` are only stated in the file, as cameras do.
+    -90) and ``mirrored`` are only stated in the file, as cameras do; ``options`` are the
+    container's, ``settings`` the encoder's.
     """
     codec = codec or _PICTURE_CODECS.get(path.suffix, "libx264")
-    settings = {"libx264": {"crf": "12", "preset": "ultrafast"}, "libvpx-vp9": {"crf": "12"}}
+    usual = {"libx264": {"crf": "12", "preset": "ultrafast"}, "libvpx-vp9": {"crf": "12"}}
+    settings = usual.get(codec, {}) | (settings or {})
     shift = max(0.0, -sound_start)
     with av.open(str(path), "w", options=options or {}) as container:
         rational = Fraction(fps).limit_denominator(1001)
-        video = container.add_stream(codec, rate=rational, options=settings.get(codec, {}))
+        video = container.add_stream(codec, rate=rational, options=settings)
         if codec in ("mpeg1video", "mpeg4"):
             video.bit_rate = 4_000_000
         video.pix_fmt = "yuv420p"

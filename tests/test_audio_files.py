@@ -2,12 +2,13 @@
 
 import logging
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from generated import clicks, moving, onsets, speech_like, tone, write_sound, write_video
-from lipglance.audio_files import Recording, as_speech, audio_info, iter_audio, read_audio
+from lipglance.audio_files import Recording, _Placing, as_speech, audio_info, iter_audio, read_audio
 from lipglance.errors import InputError
 
 RATES = [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000]
@@ -261,3 +262,52 @@ def test_ten_minutes_in_constant_memory(tmp_path):
     tracemalloc.stop()
     assert count == 600 * 48000
     assert peak < 4e6
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "flac", "ts"])
+def test_recordings_put_one_after_another_are_heard_in_a_row(tmp_path, caplog, suffix):
+    codec = {"ogg": "libopus", "flac": "flac", "ts": "aac"}[suffix]
+    part = write_sound(tmp_path / f"s.{suffix}", speech_like(2.0, 48000), 48000, codec)
+    path = tmp_path / f"both.{suffix}"
+    path.write_bytes(part.read_bytes() * 2)
+    once, twice = read_audio(part), read_audio(path)
+    assert len(twice) == pytest.approx(2 * len(once), abs=700)
+    assert np.corrcoef(twice[8000:24000], once[8000:24000])[0, 1] > 0.99
+    assert np.abs(twice[40000:]).max() > 0.1
+    assert sum("begins its time stamps anew" in text for text in told(caplog)) == 1
+
+
+def test_one_wrong_time_stamp_moves_nothing():
+    place = _Placing(Path("s.wav"), 0.0, None)
+    block = np.ones((1, 1600), np.float32)
+    stamps = [0.0, 0.1, 0.2, 0.05, 0.4, 0.5]
+    assert [place(block, stamp, 16000).shape[1] for stamp in stamps] == [1600] * 6
+    # A short step back is an overlap, of which the rest is heard.
+    place = _Placing(Path("s.wav"), 0.0, None)
+    assert [place(block, s, 16000).shape[1] for s in (0.0, 0.06, 0.16)] == [1600, 960, 1600]
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_tags_in_another_alphabet_s_encoding_do_not_keep_a_sound_from_being_heard(tmp_path, suffix):
+    path = write_sound(tmp_path / f"s.{suffix}", speech_like(1.0))
+    tag = b"Caf\xe9"
+    if suffix == "mp3":  # ID3v1: the last 128 bytes
+        path.write_bytes(path.read_bytes() + b"TAG" + tag.ljust(125, b"\0"))
+    else:
+        text = b"INFOINAM" + len(tag).to_bytes(4, "little") + tag
+        data = path.read_bytes() + b"LIST" + len(text).to_bytes(4, "little") + text
+        path.write_bytes(data[:4] + (len(data) - 8).to_bytes(4, "little") + data[8:])
+    assert len(read_audio(path)) == pytest.approx(16000, abs=1600)
+
+
+def test_wav_of_64_bits(tmp_path):
+    wanted = speech_like(0.5)
+    path = write_sound(tmp_path / "s.wav", wanted, 16000, "pcm_s32le")
+    data = path.read_bytes()
+    at = data.index(b"fmt ") + 8
+    begin = data.index(b"data") + 8
+    wide = (np.frombuffer(data[begin:], "<i4").astype("<i8") << 32).tobytes()
+    form = b"\x01\0" + data[at + 2 : at + 8] + (16000 * 8).to_bytes(4, "little") + b"\x08\0\x40\0"
+    body = b"WAVEfmt \x10\0\0\0" + form + b"data" + len(wide).to_bytes(4, "little") + wide
+    path.write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    assert np.allclose(read_audio(path), wanted.reshape(-1), atol=1e-3)

@@ -230,9 +230,8 @@ def running(given, folder, **options):
         *("--model", given / "toy"),
         **options,
     )
-    part = folder / ".o.mp4.part"
     limit = time.monotonic() + 60
-    while process.poll() is None and not (part.exists() and part.stat().st_size > 0):
+    while process.poll() is None and not any(p.stat().st_size for p in folder.glob(".o.*.part")):
         assert time.monotonic() < limit
         time.sleep(0.01)
     return process, speech

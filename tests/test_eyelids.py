@@ -185,3 +185,14 @@ def test_one_eye_that_is_closed_or_out_of_sight_keeps_both_open():
 def test_the_astronaut_at_her_own_size_blinks():
     eyes = find_eyes(astronaut(), astronaut_landmarks().points)
     assert eyelids(astronaut(), eyes) is not None
+
+
+def test_a_face_cut_off_through_or_beside_an_eye_keeps_them_open():
+    picture, points = real_face()
+    left, right = find_eyes(picture, points)
+    assert eyelids(picture, (left, right)) is not None
+    for right_of_it in (-0.2, 0.2, 0.8, 1.1, 3.0):
+        cut = round(left.middle[0] + right_of_it * left.width)
+        beside = np.ascontiguousarray(picture[:, cut:])
+        eyes = tuple(Eye(eye.upper - [cut, 0], eye.lower - [cut, 0]) for eye in (left, right))
+        assert eyelids(beside, eyes) is None

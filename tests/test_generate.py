@@ -1,4 +1,6 @@
 import logging
+import threading
+import weakref
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +17,7 @@ from lipglance.face import FaceFinder, Landmarks
 from lipglance.geometry import apply
 from lipglance.media import iter_video, read_audio, read_image
 from lipglance.models import load_model
-from lipglance.portrait import _surest, open_portrait
+from lipglance.portrait import _surest, first_usable, open_portrait
 from toy_model import write_toy_model
 
 RATE = 16000
@@ -256,3 +258,44 @@ def test_doubtful_faces_count_only_where_there_is_no_sure_one(astronaut):
     assert _surest([doubtful, sure]) == [sure]
     assert _surest([doubtful]) == [doubtful]
     assert _surest([]) == []
+
+
+def test_an_array_given_as_face_may_be_used_again(model, astronaut):
+    buffer = astronaut.copy()
+    video = generate_module.generate(model, buffer, speech(0.4), life=0)
+    with model.stream(buffer, RATE, life=0) as stream:
+        buffer[:] = 0
+        frames = [*stream.feed(speech(0.4)[0]), *stream.finish()]
+    assert all(np.array_equal(frame.image[:40], astronaut[:40]) for frame in frames)
+    assert all(np.array_equal(picture[:40], astronaut[:40]) for picture in video)
+
+
+def test_frames_without_a_face_do_not_stay_in_memory():
+    kept = []
+
+    def frames():
+        for k in range(6):
+            picture = np.full((64, 64, 3), 10 * k, np.uint8).view(Watched)
+            kept.append(weakref.ref(picture))
+            yield picture, 1.0
+            del picture
+            # The first may be wanted for its mouth, this one has just been looked at.
+            assert sum(ref() is not None for ref in kept[1:-1]) <= 1
+
+    with pytest.raises(InputError, match="none of the first 6 frames is usable: no face"):
+        first_usable(frames(), "v.mp4", CropConfig())
+
+
+class Watched(np.ndarray):
+    """An array whose end can be seen."""
+
+
+def test_what_other_threads_tell_is_told(caplog):
+    once = generate_module.Once()
+    with once.said():
+        generate_module.log.warning("clipped")
+        other = threading.Thread(target=generate_module.log.warning, args=("clipped",))
+        other.start()
+        other.join()
+        generate_module.log.warning("clipped")
+    assert len(caplog.records) == 2

@@ -182,3 +182,18 @@ def test_heic_without_its_library_names_the_extra(tmp_path, monkeypatch):
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
     with pytest.raises(InputError, match=r"lipglance\[heic\]"):
         read_image(path)
+
+
+@pytest.mark.parametrize("tag", [0x0100, 0x011A])
+def test_exif_of_wrong_types_does_not_keep_a_picture_from_being_read(tmp_path, tag):
+    # A tag (width, resolution) whose value is a text, beside the orientation.
+    entries = [(tag, 2, 4, b"abc\0"), (0x0112, 3, 1, b"\x06\0\0\0")]
+    exif = b"II*\0\x08\0\0\0" + len(entries).to_bytes(2, "little")
+    for number, kind, count, value in sorted(entries):
+        exif += number.to_bytes(2, "little") + kind.to_bytes(2, "little")
+        exif += count.to_bytes(4, "little") + value
+    wanted = photo(64, 48)
+    path = tmp_path / "p.jpg"
+    stored = Image.fromarray(np.ascontiguousarray(STORED[6](wanted)))
+    stored.save(path, quality=98, exif=b"Exif\0\0" + exif + b"\0\0\0\0")
+    assert difference(read_image(path), wanted) < 6

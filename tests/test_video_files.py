@@ -186,3 +186,25 @@ def test_stopping_early_closes_the_file(tmp_path):
     pictures.close()
     held = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     assert path not in held
+
+
+def test_videos_put_one_after_another_are_played_in_a_row(tmp_path, caplog):
+    part = write_video(tmp_path / "v.ts", numbered(25), 25)
+    path = tmp_path / "both.ts"
+    path.write_bytes(part.read_bytes() * 2)
+    assert numbers(path, None) == 2 * list(range(25))
+    assert numbers(path) == 2 * list(range(25))
+    warnings = [r.message for r in caplog.records if "begins its time stamps anew" in r.message]
+    assert len(warnings) == 2  # one for each time that it was read
+
+
+def test_a_pause_between_pictures_stored_in_another_order_loses_none(tmp_path):
+    # mp4 states lengths in the order of the file: the pause's lands on another picture.
+    times = [k / 25 + (0.9 if k > 14 else 0.0) + (0.5 if k > 30 else 0.0) for k in range(45)]
+    path = write_video(
+        tmp_path / "v.mp4", numbered(45), 25, times=times, settings={"bf": "3", "b-adapt": "0"}
+    )
+    assert numbers(path, None) == list(range(45))
+    shown = numbers(path)
+    assert sorted(set(shown)) == list(range(45))
+    assert shown.count(14) == pytest.approx(0.94 * 25, abs=1)

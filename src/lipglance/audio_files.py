@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lipglance.containers import (
     PathLike,
+    Restarts,
     decoded,
     existing_file,
     open_media,
@@ -181,7 +182,7 @@ def _placed(
 ) -> Iterator[tuple[FloatArray, tuple[str, ...], int]]:
     """Blocks (channels, n) of a file's sound from its time zero on, with channel names and rate."""
     try:
-        place = _Placing(time_zero(container), _declared_end(container, stream))
+        place = _Placing(path, time_zero(container), _declared_end(container, stream))
         held: list[FloatArray] = []
         key: tuple[tuple[str, ...], int] | None = None
         for frame in decoded(container, stream, path):
@@ -203,7 +204,8 @@ def _placed(
 class _Placing:
     """Puts decoded samples where their time stamps want them, by silence added or samples cut."""
 
-    def __init__(self, zero: float | None, end: float | None) -> None:
+    def __init__(self, path: Path, zero: float | None, end: float | None) -> None:
+        self._restarts = Restarts(path)
         self._zero = zero
         self._end = end
         self._begun = False
@@ -211,8 +213,8 @@ class _Placing:
 
     def __call__(self, samples: FloatArray, stamp: float | None, rate: int) -> FloatArray:
         if stamp is not None:
-            if self._zero is None:
-                self._zero = stamp
+            zero = stamp if self._zero is None else self._zero
+            self._zero = self._restarts(stamp, zero, self.elapsed)
             late = stamp - self._zero - self.elapsed
             if abs(late) > _LONGEST_GAP:
                 self._zero += late

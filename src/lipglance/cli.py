@@ -6,6 +6,7 @@ Exit status: 0 done; 2 something the user can put right, told in one line on std
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -81,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``lipglance`` with `argv` (by default the process's own) and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
+        # A name that the terminal cannot show is no reason to fail when all is done.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         # An exception, unlike the default, lets the writer remove its temporary file.
         signal.signal(signal.SIGTERM, _terminated)
     try:

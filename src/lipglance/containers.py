@@ -72,7 +72,10 @@ def open_media(path: PathLike, expected: str) -> InputContainer:
     try:
         # The prefix keeps a name such as "a:b.wav" or "concat:x" from being taken for an address,
         # and the whitelist keeps a playlist from fetching anything.
-        return av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        # Tags in another encoding than they should be are no reason not to hear the sound.
+        return av.open(
+            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
     except PermissionError:
         raise InputError(
             f"{path} may not be read; expected {expected}; check its permissions"
@@ -110,6 +113,38 @@ def time_zero(container: InputContainer) -> float | None:
     if stream is None or stream.time_base is None or stream.start_time is None:
         return None
     return float(stream.start_time * stream.time_base)
+
+
+class Restarts:
+    """Keeps time where a file's time stamps begin anew, as those of files put one after another do.
+
+    A stamp before the last one is the first of another recording, or a wrong one. Either is taken
+    to come when it is due; if what follows goes on where the stamps were before, it was wrong.
+
+    Args:
+        path: of the file, for the warning.
+        slack: s by which stamps may run backwards and mean nothing.
+    """
+
+    def __init__(self, path: Path, slack: float = 0.0) -> None:
+        self._path, self._slack = path, slack
+        self._last: float | None = None
+        self._older: float | None = None
+        self._told = False
+
+    def __call__(self, stamp: float, zero: float, due: float) -> float:
+        """Return the stamp (s) of the moment 0, in use `zero`, for what is stamped and is due."""
+        last, older = self._last, self._older
+        self._last, self._older = stamp, None
+        if last is not None and stamp < last - self._slack:
+            self._older = zero
+            return stamp - due
+        if older is not None and abs(stamp - older - due) < abs(stamp - zero - due):
+            return older
+        if older is not None and not self._told:
+            self._told = True
+            log.warning("%s begins its time stamps anew: its parts are played in a row", self._path)
+        return zero
 
 
 def decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:

@@ -141,9 +141,13 @@ class Eyelid:
 def eyelids(picture: Image, eyes: tuple[Eye, Eye] | None) -> tuple[Eyelid, Eyelid] | None:
     """The lids of a face's eyes in `picture` (H, W, 3) uint8 RGB; None where they had better stay.
 
-    They stay where an eye is closed, hidden by hair, a hat or dark glasses, or too small.
+    They stay where an eye is closed, hidden by hair, a hat or dark glasses, too small, or cut off
+    by the picture's edge.
     """
     if eyes is None:
+        return None
+    edges = np.concatenate([np.concatenate([eye.upper, eye.lower]) for eye in eyes])
+    if (edges < 0).any() or (edges > [picture.shape[1] - 1, picture.shape[0] - 1]).any():
         return None
     for measures in ([eye.openness for eye in eyes], [eye.width for eye in eyes]):
         if max(measures) > _ALIKE * min(measures):

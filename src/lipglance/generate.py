@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -192,14 +193,20 @@ def write_talking(
 
 
 class Once(logging.Filter):
-    """Lets each warning through once: the speech is read to be checked, heard and written."""
+    """Lets each warning through once: the speech is read to be checked, heard and written.
+
+    Other threads' warnings are none of its business.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._known: set[str] = set()
+        self._thread: int | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record's words are new."""
+        if record.thread != self._thread:
+            return True
         message = record.getMessage()
         known = message in self._known
         self._known.add(message)
@@ -207,7 +214,8 @@ class Once(logging.Filter):
 
     @contextmanager
     def said(self) -> Iterator[None]:
-        """While this is open, the package's log passes through."""
+        """While this is open, what its thread tells the package's log passes through."""
+        self._thread = threading.get_ident()
         log.addFilter(self)
         try:
             yield

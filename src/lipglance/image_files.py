@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from lipglance.containers import HEIF_BRANDS, PathLike, existing_file, log
 from lipglance.errors import InputError
 
 Picture = NDArray[np.uint8]
 
+# EXIF 2.3, Orientation: what brings the picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _EXPECTED = "a picture such as JPEG, PNG, WebP, AVIF, BMP, TIFF or HEIC"
 
 
@@ -38,7 +49,9 @@ def read_image(path: PathLike) -> Picture:
         ) from None
     except UnidentifiedImageError:
         raise InputError(f"{path} is no picture that can be read; expected {_EXPECTED}") from None
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+    except (
+        OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError, struct.error
+    ) as error:  # fmt: skip
         raise InputError(
             f"{path} cannot be read ({str(error).splitlines()[0] if str(error) else 'damaged'}); "
             f"expected {_EXPECTED}; copy it again"
@@ -49,11 +62,23 @@ def _read(path: Path) -> Picture:
     _enable_heif(path)
     with Image.open(path) as image:
         _load(image, path)
-        upright = ImageOps.exif_transpose(image)
+        turn = _TURNS.get(_orientation(image))
+        upright = image if turn is None else image.transpose(turn)
         picture = np.array(_rgb(upright), np.uint8)
     if min(picture.shape[:2]) < 1:
         raise InputError(f"{path} has no pixels; expected {_EXPECTED}")
     return picture
+
+
+def _orientation(image: Image.Image) -> int:
+    """What the EXIF says of how the camera was held; 1, upright, where it says nothing readable."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        # Cameras write tags of every wrong type; none of them is worth a picture.
+        return 1
 
 
 def _load(image: Image.Image, path: Path) -> None:

@@ -118,6 +118,8 @@ def open_portrait(
     name = "the picture"
     if isinstance(face, np.ndarray):
         check_image(face)
+        # The caller's buffer may hold the camera's next picture before this one has been used.
+        face = face.copy()
     elif isinstance(face, str | os.PathLike):
         name = os.fspath(face)
         if is_video(face):
@@ -156,23 +158,25 @@ def first_usable(
 
     frames: each (H, W, 3) uint8 RGB and by how much it was scaled. The rest as in `open_portrait`.
     """
-    refusals: list[InputError] = []
+    told: InputError | None = None
     first: tuple[Image, float] | None = None
+    k = -1
     for k, (picture, scale) in enumerate(frames):
         first = first or (picture, scale)
         try:
             # Looking for the smallest faces takes long; one frame in a second gets it.
             chosen = _choose(picture, name, crop, face_index, thorough=k % 25 == 0)
         except InputError as refusal:
-            refusals.append(refusal)
+            if told is None or (type(told) is NoFaceError and type(refusal) is not NoFaceError):
+                # A traceback would keep the picture in memory.
+                told = refusal.with_traceback(None)
         else:
             return replace(chosen, scale=scale, frame=k)
     assert first is not None, "iter_video raises where there is no picture"
-    nowhere = all(isinstance(refusal, NoFaceError) for refusal in refusals)
-    if nowhere and view == "lips":
+    assert told is not None
+    if isinstance(told, NoFaceError) and view == "lips":
         return replace(_mouth_only(first[0], name, crop), scale=first[1], frame=0)
-    told = next((r for r in refusals if not isinstance(r, NoFaceError)), refusals[0])
-    raise type(told)(f"none of the first {len(refusals)} frames is usable: {told}")
+    raise type(told)(f"none of the first {k + 1} frames is usable: {told}")
 
 
 def _choose(

@@ -74,6 +74,8 @@ class Resampler:
 
 def planar(frame: AudioFrame) -> FloatArray:
     """The samples of a frame, (channels, n) float32."""
+    if frame.format.name in ("s64", "s64p"):  # which numpy frames cannot hold
+        (frame,) = AudioResampler("fltp", frame.layout, frame.sample_rate).resample(frame)
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lipglance.containers import (
     PathLike,
+    Restarts,
     decoded,
     existing_file,
     open_media,
@@ -152,17 +153,18 @@ def _timed(
     # MPEG programme streams (GRID's .mpg) do not stamp every picture, and the stamps the demuxer
     # fills in wander by one picture: counting is truer, unless something is really missing.
     guessed = container.format.name == "mpeg"
-    end = 0.0
+    clock = Restarts(path, 2.5 * period if guessed else 0.0)
+    start, end = -period, 0.0
     for frame in decoded(container, stream, path):
+        # How long mp4 says that a picture is shown is how long another one is, where their order in
+        # the file is not the one in which they are shown: a stamp knows better.
+        due = end if guessed else start + period
         start = end
         if frame.pts is not None and frame.time_base is not None:
             stamp = float(frame.pts * frame.time_base)
-            if zero is None:
-                zero = stamp
+            zero = clock(stamp, stamp if zero is None else zero, due)
             if not guessed or abs(stamp - zero - end) > 2.5 * period:
                 start = stamp - zero
-        if start < end - 1.5 * period:
-            continue  # a stamp that runs backwards: a damaged or spliced file
         length = float(frame.duration * frame.time_base) if frame.duration else period
         end = start + length
         yield frame, start, end

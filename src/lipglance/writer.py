@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
@@ -131,7 +132,8 @@ class VideoWriter:
         self._sound = None if audio is None else SoundSource(audio, audio_rate)
         # Through a link the file it points to is replaced, not the link.
         self._target = Path(os.path.realpath(self._path))
-        self._part = self._target.with_name(f".{self._target.name}.part")
+        # A name of its own, so that two jobs for one file do not write into each other's.
+        self._part = self._target.with_name(f".{self._target.stem[:99]}.{token_hex(4)}.part")
         self._container: OutputContainer | None = None
         self._video: VideoStream | None = None
         self._track: SoundTrack | None = None
@@ -142,7 +144,7 @@ class VideoWriter:
     def __enter__(self) -> Self:
         try:
             # Made here, because the encoder's own error would not say what is wrong.
-            self._part.open("wb").close()
+            self._part.open("xb").close()
             self._container = av.open(
                 f"file:{self._part}",
                 "w",
@@ -220,7 +222,7 @@ class VideoWriter:
         self._container = self._encoding = None
         if self._sound is not None:
             self._sound.close()
-        with self._part.open("rb") as file:
+        with self._part.open("rb+") as file:  # Windows flushes only what may be written
             os.fsync(file.fileno())
         self._part.replace(self._target)
 
