@@ -9,7 +9,7 @@ from lipglance.audio import AudioConfig  # noqa: E402
 from lipglance.batches import BatchSource, hush, vary_audio, vary_picture  # noqa: E402
 from lipglance.config import DataConfig  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
-from synthetic_shards import write_shards  # noqa: E402
+from synthetic_shards import FACE, write_shards  # noqa: E402
 
 PLAIN = DataConfig(silence=0, gain_db=0, band_limit=0, noise=0, colour=0, geometry=0, flip=False)
 
@@ -111,3 +111,11 @@ def test_picture_varies_alike_over_time():
     varied = vary_picture(still, DataConfig(), np.random.default_rng(0))
     assert (varied - varied[:, :, :1]).abs().max() < 1e-6
     assert (varied - still).abs().mean() > 0.02
+
+
+def test_crops_that_are_cut_otherwise_are_refused(tmp_path):
+    wide = {"size": 64, "half_side": 1.0, "smooth": 2.0, "region": "lips"}
+    with pytest.raises(InputError, match=r"half sides of 1.0 mouths.*lip crops of 0.75"):
+        source(write_shards(tmp_path / "wide", 2, crop=wide))
+    with pytest.raises(InputError, match="shards of face crops"):
+        source(write_shards(tmp_path / "face", 2, crop=FACE))

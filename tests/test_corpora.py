@@ -129,8 +129,19 @@ def test_ldc_leaves_speakers_out(tmp_path):
     assert {c.speaker for c in clips if c.split == "test_unseen"} == {"F02", "M01"}
     only = list_clips("ldc", tmp_path, held_out=["F01"])
     assert {c.speaker for c in only if c.split == "test_unseen"} == {"F01"}
-    # The same list of two seen speakers is in the same split.
+    # The same list of two seen speakers is in the same split, however they are written.
     assert len({c.split for c in only if c.utterance.endswith("list2") and c.speaker != "F01"}) == 1
+
+
+@pytest.mark.parametrize("names", [("f-3", "M-04"), ("F3", "m4"), ("f_03", "M04")])
+def test_an_item_of_ldc_is_in_one_split_however_speakers_are_written(tmp_path, names):
+    touch(tmp_path, *(f"{name}_item{i}.mov" for name in names for i in range(40)))
+    splits = {}
+    for clip in list_clips("ldc", tmp_path, held_out=[]):
+        splits.setdefault(clip.utterance.rpartition("_")[2], set()).add(clip.split)
+    assert len(splits) == 40
+    assert all(len(found) == 1 for found in splits.values())
+    assert len(set.union(*splits.values())) > 1
 
 
 def test_folder_without_a_table(tmp_path):

@@ -330,3 +330,11 @@ def test_with_dlib_and_two_processes(tmp_path):
     assert pasted["metrics"]["aperture_r"]["mean"] > 0.95
     assert still["metrics"]["articulation"]["mean"] < 0.3
     assert still["metrics"]["ssim"]["mean"] < pasted["metrics"]["ssim"]["mean"]
+
+
+def test_a_clip_that_is_in_the_shards_twice_is_refused(drawn, data, tmp_path):
+    again = tmp_path / "again"
+    again.mkdir()
+    drawn_shard(again / "test_seen-00000.tar", clips=1, frames=18)
+    with pytest.raises(InputError, match="in the shards 2 times; expected each clip once"):
+        job.evaluate(["real"], [data, again], tmp_path / "r.json", workers=1)

@@ -66,7 +66,9 @@ def test_say_is_another_face_with_the_clips_sound(shards, models):
     assert last.key == "k5"
 
 
-def test_figure_1_is_one_persons_speech_on_anothers_lips(shards, models, tmp_path):
+def test_figure_1_is_one_persons_speech_on_anothers_lips(shards, models, tmp_path, monkeypatch):
+    given, say = [], ModelRow.say
+    monkeypatch.setattr(ModelRow, "say", lambda *args: given.append(args[3]) or say(*args))
     assert reproduce("fig1", shards, tmp_path, models[0]) == 0
     facts = told(tmp_path, "fig1")
     shown = facts["shown"]
@@ -79,6 +81,9 @@ def test_figure_1_is_one_persons_speech_on_anothers_lips(shards, models, tmp_pat
     assert shown[0]["speech"]["frames"] == [5, 10, 16]
     assert len(facts["models"][0]["sha256"]) == 64
     assert facts["data"]["corpora"]["grid"]["clips"] == 6
+    # Each face's own points go with it.
+    assert given
+    assert all(points is not None for points in given)
 
 
 def test_figure_4_draws_by_the_seed_and_shows_those_with_a_beard(

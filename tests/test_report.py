@@ -115,7 +115,7 @@ def test_a_page_of_the_cross_identity_pass(found, tmp_path):
     assert "LMD" not in text
 
 
-def test_strips_where_the_shards_are_at_hand(found, tmp_path):
+def test_strips_where_the_shards_are_at_hand(found, tmp_path, caplog):
     made = json.loads(found.read_text())
     made["rows"][2]["name"] = "still"
     made["rows"] = made["rows"][1:]
@@ -127,7 +127,21 @@ def test_strips_where_the_shards_are_at_hand(found, tmp_path):
     assert "data:image/png;base64" not in page.read_text()
     made["rows"][1]["name"] = str(tmp_path / "weights" / "lmgg")
     found.write_text(json.dumps(made))
-    assert main([*command, "--force"]) == 2
+    # A model that has moved since costs its strips, not the page.
+    assert main([*command, "--force"]) == 0
+    assert "no strip of frames" in caplog.text
+    assert "LMD" in page.read_text()
+
+
+def test_shards_of_another_corpus_cost_the_strips_alone(found, tmp_path):
+    drawn_shard(tmp_path / "val-00000.tar", clips=1, frames=20, split="val")
+    page = tmp_path / "report.html"
+    assert main(["report", str(found), "-o", str(page), "--data", str(tmp_path)]) == 0
+    assert "data:image/png;base64" not in page.read_text()
+
+
+def test_latex_tells_what_is_missing(found):
+    assert "no landmarks" in latex(read_results(found))
 
 
 def test_strips_of_the_cross_identity_pass_show_the_other_face(found, tmp_path, monkeypatch):

@@ -87,6 +87,9 @@ def test_table_1_quickly_and_again(shards, tmp_path, drawn_detector, capsys):
     assert len(before) == 5
     assert main(command) == 0
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("last.pt")}
+    # What was trained otherwise is not passed off as what is asked for now.
+    assert main([*command, "--set", "rate=1e-4"]) == 2
+    assert "rate differ" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -224,3 +224,28 @@ if __name__ == '__main__':
     apart = [float(path.read_text()) for path in tmp_path.glob("apart*.txt")]
     assert len(apart) == 2, done.stderr[-2000:]
     assert max(apart) < 1e-7
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_when_the_time_is_over(shards, tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(f"""
+from dataclasses import replace
+from lipglance.trainer import RunOptions, train
+from test_trainer import tiny
+if __name__ == '__main__':
+    train(replace(tiny(), steps=10**6, checkpoint_minutes=0.01), [{str(shards)!r}], 'two',
+          RunOptions(minutes=0.05, accelerator='cpu', devices=2, threads=1))
+""")
+    paths = [str(p) for p in sys.path if p]
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "two" / "last.pt").is_file()

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from .audio import AudioConfig, log_mel
 from .config import DataConfig
+from .crop import CropConfig
 from .errors import InputError
 from .face_points import INNER_LIP_BOTTOM, INNER_LIP_TOP, MOUTH_LEFT, MOUTH_RIGHT
 from .mel_variation import level, power
@@ -54,6 +55,19 @@ class _Clip:
     shape: npt.NDArray[np.float32]
 
 
+def _check_crop(samples: ShardDataset) -> None:
+    """InputError where crops are not cut as models that learn from them will have theirs."""
+    if not len(samples):
+        return
+    found, wanted = samples[0].meta.get("crop"), CropConfig(size=samples.size)
+    if found is not None and CropConfig(**found) != wanted:
+        raise InputError(
+            f"shards of {found.get('region', 'lips')} crops with half sides of "
+            f"{found.get('half_side')} mouths; this learns from lip crops of {wanted.half_side}, "
+            "which it will be given: lipglance prepare without --region and --half-side"
+        )
+
+
 class BatchSource:
     """Draws batches from shards, keeping decoded clips in memory up to a limit.
 
@@ -79,6 +93,7 @@ class BatchSource:
         cache_gib: float = 6.0,
     ) -> None:
         self.samples = ShardDataset(roots, split=split, corpora=data.corpora or None)
+        _check_crop(self.samples)
         self.data = data
         self.audio = audio
         self.frames = frames

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +29,21 @@ def peak_memory() -> float | None:
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Bytes on a Mac, KiB elsewhere.
     return highest / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+@contextmanager
+def clocked() -> Iterator[None]:
+    """While this is open, what the package logs goes to stderr with the time of day."""
+    logger, handler = logging.getLogger("lipglance"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class Report(logging.Handler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .cli_report import clocked
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -99,8 +99,6 @@ def reproduce_command(
     from .reproduce import Task, table1, table2
     from .trainer import RunOptions
 
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
-    logging.getLogger("lipglance").setLevel(logging.INFO)
     task = Task(
         configs=configs or Path("configs") / what.value,
         out=out,
@@ -111,7 +109,9 @@ def reproduce_command(
         command=shlex.join(["lipglance", *sys.argv[1:]]),
     )
     if what is What.TABLE1:
-        typer.echo(table1(task, [Path(folder) for folder in data]))
+        with clocked():
+            text = table1(task, [Path(folder) for folder in data])
+        typer.echo(text)
         return
     named: dict[str, list[Path]] = {}
     for item in data:
@@ -119,7 +119,9 @@ def reproduce_command(
         if not equals:
             raise InputError(f"--data {item}; table2 expects NAME=FOLDER, as grid=shards")
         named.setdefault(name, []).append(Path(folder))
-    typer.echo(table2(task, named))
+    with clocked():
+        text = table2(task, named)
+    typer.echo(text)
 
 
 def _figure(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .cli_report import clocked
 
 
 def train_command(
@@ -31,10 +32,10 @@ def train_command(
     from .config import load_config
     from .trainer import RunOptions, train
 
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
-    logging.getLogger("lipglance").setLevel(logging.INFO)
     options = RunOptions(minutes, accelerator, devices, threads, cache_gib)
-    checkpoint = train(load_config(config, override), list(data), run, options, *(begin_with or ()))
+    wanted = load_config(config, override)
+    with clocked():
+        checkpoint = train(wanted, list(data), run, options, *(begin_with or ()))
     typer.echo(f"checkpoint: {checkpoint}")
 
 

@@ -105,6 +105,9 @@ def lrw(root: Path, held_out: Sequence[str] = ()) -> list[ClipSource]:
     return clips
 
 
+_LDC_SPEAKER = r"(?<![A-Za-z0-9])([FM])[_-]?(\d{1,2})(?!\d)"
+
+
 def ldc(root: Path, held_out: Sequence[str] = ("F02", "M01")) -> list[ClipSource]:
     """LDC2009V01, the Audiovisual Database of Spoken American English (Richie et al. 2009).
 
@@ -127,7 +130,8 @@ def ldc(root: Path, held_out: Sequence[str] = ("F02", "M01")) -> list[ClipSource
                 utterance=path.stem,
                 split="test_unseen"
                 if speaker in held_out
-                else hashed_split(re.sub(rf"^{re.escape(speaker)}[_-]?", "", path.stem)),
+                # Of the item alone: what one speaker reads in training no other is tested with.
+                else hashed_split(re.sub(rf"^{_LDC_SPEAKER}[_-]?", "", path.stem, flags=re.I)),
             )
         )
     _check_held_out(clips, held_out)
@@ -136,7 +140,7 @@ def ldc(root: Path, held_out: Sequence[str] = ("F02", "M01")) -> list[ClipSource
 
 def _ldc_speaker(path: Path) -> str:
     for part in (path.stem, *reversed(path.parts[:-1])):
-        found = re.search(r"(?<![A-Za-z0-9])([FM])[_-]?(\d{1,2})(?!\d)", part, re.IGNORECASE)
+        found = re.search(_LDC_SPEAKER, part, re.IGNORECASE)
         if found:
             return f"{found[1].upper()}{int(found[2]):02d}"
     return path.parent.name or UNKNOWN

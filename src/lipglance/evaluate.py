@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
@@ -90,6 +91,13 @@ def evaluate(
     facts = [describe_row(name) for name in models]
     predictor_path()
     chosen = spread(ShardDataset(data, split, corpora), limit)
+    places = Counter((sample.entry.corpus, sample.key) for sample in chosen)
+    corpus, key = max(places, key=lambda place: places[place])
+    if places[corpus, key] > 1:
+        raise InputError(
+            f"{key} of {corpus} is in the shards {places[corpus, key]} times; expected each clip "
+            "once; give one --data folder, or prepare the others with a name of their own"
+        )
     about = about_data(data, chosen)
     # What must be the same for an earlier run's records to be this run's.
     task: Record = {"protocol": PROTOCOL, "split": split, "view": view, "rows": facts}

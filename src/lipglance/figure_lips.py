@@ -23,7 +23,7 @@ from lipglance.figures import (
     save,
     speaker_of,
 )
-from lipglance.geometry import Image
+from lipglance.geometry import Floats, Image
 from lipglance.model_info import read_info
 from lipglance.models import find_model, load_model
 from lipglance.portrait import open_portrait
@@ -71,7 +71,7 @@ def lips_of_another(drawing: Drawing, models: Sequence[str], count: int = 3) -> 
         with opened(speech) as spoken, opened(other) as face:
             strips = [Strip(f"real\n{speech.speaker}", _real(spoken, frames))]
             for row in rows:
-                said = row.say(face.identity(row.crop), spoken)
+                said = row.say(face.identity(row.crop), spoken, row.given_points(face))
                 strips.append(Strip(_label(row, models), said[frames]))
             identity = face.identity(rows[0].crop)
         block = Block(f"speech: {_title(speech)}", strips, ticks)
@@ -138,7 +138,7 @@ def outside_faces(
         raise InputError("fig5 needs a picture of a face; expected one or more by --face")
     rows = _rows(models)
     # All pictures are looked at before anything is made: a bad one must not cost the others.
-    portraits = [{r.name: _lips(path, r) for r in rows} for path in faces]
+    portraits = [{r.name: _portrait(path, r) for r in rows} for path in faces]
     samples = drawing.samples()
     panels, shown = [], []
     speeches = islice(one_each(samples, drawing.seed), max(count, len(faces)))
@@ -147,16 +147,14 @@ def outside_faces(
         frames, ticks, what = moments(sample, FRAMES - 2)
         with opened(sample) as clip:
             real = Strip(f"real\n{sample.speaker}", _real(clip, frames))
-            blocks = [
-                Block(
-                    f"{_short(row.name)}; speech: {_title(sample)}",
-                    [real, Strip("generated", row.say(face[row.name], clip)[frames])],
-                    ticks,
-                )
-                for row in rows
-            ]
+            blocks = []
+            for row in rows:
+                identity, points = face[row.name]
+                generated = Strip("generated", row.say(identity, clip, points)[frames])
+                said = f"{_short(row.name)}; speech: {_title(sample)}"
+                blocks.append(Block(said, [real, generated], ticks))
         name = faces[k % len(faces)].stem
-        panels.append(Panel(face[rows[0].name], name, blocks, what))
+        panels.append(Panel(face[rows[0].name][0], name, blocks, what))
         shown.append({"face": str(faces[k % len(faces)]), "speech": _facts(sample, frames, ticks)})
     return _saved(drawing, "fig5", panels, models, samples, shown)
 
@@ -167,9 +165,11 @@ def _rows(models: Sequence[str]) -> list[ModelRow]:
     return [ModelRow(name, load_model(name, threads=1)) for name in models]
 
 
-def _lips(path: Path, row: ModelRow) -> Image:
+def _portrait(path: Path, row: ModelRow) -> tuple[Image, Floats | None]:
+    """The lips of a picture's face as a model sees them, and the face's points in that crop."""
     assert row.crop is not None, "a model has its crop"
-    return open_portrait(path, row.crop, view="face").lips(row.crop.size)
+    portrait = open_portrait(path, row.crop, view="face")
+    return portrait.lips(row.crop.size), portrait.points_in_crop()
 
 
 def _real(clip: Clip, frames: NDArray[np.int64]) -> NDArray[np.uint8]:

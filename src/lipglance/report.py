@@ -99,8 +99,7 @@ def latex(results: Mapping[str, Any]) -> str:
     """The tables of an evaluation in LaTeX (booktabs)."""
     parts = []
     for corpus, clips in corpora_of(results):
-        titles = ["", *head(results)[:-1]]
-        rows = [line[:-1] for line in row_lines(results, corpus)]
+        titles, rows = ["", *head(results)], row_lines(results, corpus)
         body = [" & ".join(map(_tex, row)) + r" \\" for row in rows]
         parts.append(
             "\n".join(
@@ -221,8 +220,8 @@ def _strip(
     other = _sample(data, face["split"], face["corpus"], face["key"]) if face else None
     if face and other is None:
         return None
-    speaker = make_row(row)
     try:
+        speaker = make_row(row)
         behind = babblers_of(sample, list(ShardDataset(data, split))) if voice == "babble" else ()
         with ExitStack() as files:
             job = said = voiced(files.enter_context(opened(sample)), voice, behind)
@@ -230,7 +229,7 @@ def _strip(
                 shown = files.enter_context(opened(other))
                 job = CrossClip(shown.sample, shown.path, said)
             made = speaker.lips(job)
-    except InputError as error:  # such as a voice that this machine does not have
+    except InputError as error:  # such as a model or a voice that this machine does not have
         log.warning("%s, %s: no strip of frames: %s", clip["key"], row, error)
         return None
     if made is None:
@@ -244,7 +243,10 @@ def _strip(
 
 def _sample(data: Sequence[Path], split: str, corpus: str, key: str) -> Sample | None:
     """The sample of that name whose clip is stored; None without it."""
-    found = (s for s in ShardDataset(data, split, corpus) if s.key == key) if data else iter(())
+    try:
+        found = (s for s in ShardDataset(data, split, corpus) if s.key == key) if data else iter(())
+    except InputError:  # the shards at hand are of other splits or corpora
+        return None
     sample = next(found, None)
     return sample if sample is not None and "clip" in sample.entry.members else None
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .ablation import differences
-from .checkpoint import read_checkpoint
-from .config import TrainConfig, load_config
+from .checkpoint import check_same_run, read_checkpoint
+from .config import TrainConfig, from_dict, load_config
 from .errors import InputError
 from .evaluate import evaluate
 from .export import export_model
@@ -203,7 +203,14 @@ def _train(
     }
     checkpoint = run / "last.pt"
     if checkpoint.is_file():
-        progress = read_checkpoint(checkpoint)["progress"]
+        state = read_checkpoint(checkpoint)
+        check_same_run(from_dict(state["config"]), config, run)
+        progress = state["progress"]
+        if progress.get("step", 0) > config.steps:
+            raise InputError(
+                f"{run} has learnt for {progress['step']} steps, {config.steps} are asked for; "
+                "give another --out folder"
+            )
         if all(progress.get(name, 0) >= steps for name, steps in wanted.items()):
             log.info("%s: done before", run.name)
             return False

@@ -158,18 +158,18 @@ class _Run:
             if count % self.config.log_every == 0:
                 self._tell(terms, count, (now - ticked) / ticks)
                 ticked, ticks = now, 0
+            # Asked once by every process: they answer one another.
+            out_of_time = self._out_of_time(now)
             if self._due(now - saved, self.config.checkpoint_minutes):
                 self._save(now - started)
+                # Now, so that hours counts everything up to the checkpoint once.
                 started = saved = now
-                # After _save so that hours counts everything up to the checkpoint once.
-                if self._out_of_time(now):
-                    break
+            if out_of_time:
+                break
             if self.progress.done["step"] and self._due(now - looked, self.config.validate_minutes):
                 self._look()
                 looked = ticked = time.monotonic()
                 ticks = 0
-            if self._out_of_time(now):
-                break
         self._save(time.monotonic() - started)
         self._look()
         return self.checkpoint
@@ -244,10 +244,12 @@ class _Run:
         self.progress.spend(seconds)
         if not self.fabric.is_global_zero:
             return
+        device = self.fabric.device
         state = {
             "config": to_dict(self.config),
             "progress": self.progress.to_dict(),
             "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
             **self.learner.state(),
         }
         part = self.checkpoint.with_suffix(".part")
@@ -260,6 +262,8 @@ class _Run:
             check_same_run(from_dict(state["config"]), self.config, self.folder)
             self.learner.load(state)
             torch.set_rng_state(state["random"])
+            if self.fabric.device.type == "cuda" and state.get("random_cuda") is not None:
+                torch.cuda.set_rng_state(state["random_cuda"], self.fabric.device)
             before = [Progress.from_dict(state["progress"])]
             self.progress.run = before[0].run
         elif starts:
