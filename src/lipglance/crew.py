@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -25,6 +23,7 @@ from lipglance.cutting import CutConfig, Segment, UnusableError, cut_clip
 from lipglance.errors import LipglanceError
 from lipglance.face import FaceFinder
 from lipglance.shard_writer import ShardWriter
+from lipglance.worker_process import end_with_parent
 
 Row = dict[str, Any]
 """What became of a clip: where it comes from, what was kept, what was dropped and why."""
@@ -138,19 +137,12 @@ def _begin(config: CutConfig, spool: Path, stop: Event) -> None:
     global _worker
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     cv2.setNumThreads(1)
     notes = _Notes()
     logger = logging.getLogger("lipglance")
     logger.handlers, logger.propagate = [notes], False
     _worker = _Worker(config, spool, stop, FaceFinder(threads=1), notes)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
 
 
 def _proceed() -> None:

@@ -24,6 +24,7 @@ from lipglance.rows import Row, make_row
 from lipglance.shards import Sample
 from lipglance.sync import SyncExpert
 from lipglance.voiced_clips import FAST_LEAVES_OUT, voiced
+from lipglance.worker_process import end_with_parent
 
 log = logging.getLogger("lipglance")
 
@@ -78,7 +79,11 @@ def _one_thread() -> Iterator[None]:
 
 
 def _quiet() -> None:
-    """One thread for each process; no warnings, which every pass over a clip would repeat."""
+    """One thread for each process; no warnings, which every pass over a clip would repeat.
+
+    Nobody wants the records of a worker whose evaluation was killed.
+    """
+    end_with_parent()
     cv2.setNumThreads(1)
     log.setLevel(logging.ERROR)
 
