@@ -189,6 +189,22 @@ def test_damaged_checkpoint_is_one_clear_line(tmp_path):
         read_checkpoint(tmp_path / "last.pt")
 
 
+def run_script(code, folder):
+    """Run Python code as a script of its own in a folder, with the modules of these tests."""
+    script = folder / "two.py"
+    script.write_text(code)
+    paths = [str(p) for p in sys.path if p]
+    return subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
 @pytest.mark.slow
 def test_two_processes_stay_together(shards, tmp_path):
     """Both processes end with the same weights although they see different clips."""
@@ -209,18 +225,7 @@ if __name__ == '__main__':
     train(tiny(), [{str(shards)!r}], {str(tmp_path / "two")!r},
           RunOptions(accelerator='cpu', devices=2, threads=1))
 """
-    script = tmp_path / "two.py"
-    script.write_text(code)
-    paths = [str(p) for p in sys.path if p]
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = run_script(code, tmp_path)
     apart = [float(path.read_text()) for path in tmp_path.glob("apart*.txt")]
     assert len(apart) == 2, done.stderr[-2000:]
     assert max(apart) < 1e-7
@@ -228,24 +233,14 @@ if __name__ == '__main__':
 
 @pytest.mark.slow
 def test_two_processes_stop_together_when_the_time_is_over(shards, tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(f"""
+    code = f"""
 from dataclasses import replace
 from lipglance.trainer import RunOptions, train
 from test_trainer import tiny
 if __name__ == '__main__':
     train(replace(tiny(), steps=10**6, checkpoint_minutes=0.01), [{str(shards)!r}], 'two',
           RunOptions(minutes=0.05, accelerator='cpu', devices=2, threads=1))
-""")
-    paths = [str(p) for p in sys.path if p]
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+"""
+    done = run_script(code, tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "two" / "last.pt").is_file()

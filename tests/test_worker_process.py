@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from processes import environment
+
 SCRIPT = """
 import os, time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,9 +24,8 @@ if __name__ == "__main__":
 def test_a_worker_ends_with_a_parent_that_was_killed(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(SCRIPT)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, env=environment
+        [sys.executable, str(script)], stdout=subprocess.PIPE, env=environment()
     ) as parent:
         worker = int(parent.stdout.readline())
         os.kill(worker, 0)

@@ -108,20 +108,23 @@ def reproduce_command(
         quick=quick,
         command=shlex.join(["lipglance", *sys.argv[1:]]),
     )
-    if what is What.TABLE1:
-        with clocked():
+    with clocked():
+        if what is What.TABLE1:
             text = table1(task, [Path(folder) for folder in data])
-        typer.echo(text)
-        return
+        else:
+            text = table2(task, _by_corpus(data))
+    typer.echo(text)
+
+
+def _by_corpus(data: Sequence[str]) -> dict[str, list[Path]]:
+    """Shard folders by the name that each is given with; InputError where one has none."""
     named: dict[str, list[Path]] = {}
     for item in data:
         name, equals, folder = item.partition("=")
         if not equals:
             raise InputError(f"--data {item}; table2 expects NAME=FOLDER, as grid=shards")
         named.setdefault(name, []).append(Path(folder))
-    with clocked():
-        text = table2(task, named)
-    typer.echo(text)
+    return named
 
 
 def _figure(

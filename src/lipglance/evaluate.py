@@ -92,10 +92,10 @@ def evaluate(
     predictor_path()
     chosen = spread(ShardDataset(data, split, corpora), limit)
     places = Counter((sample.entry.corpus, sample.key) for sample in chosen)
-    corpus, key = max(places, key=lambda place: places[place])
-    if places[corpus, key] > 1:
+    (((corpus, key), times),) = places.most_common(1)
+    if times > 1:
         raise InputError(
-            f"{key} of {corpus} is in the shards {places[corpus, key]} times; expected each clip "
+            f"{key} of {corpus} is in the shards {times} times; expected each clip "
             "once; give one --data folder, or prepare the others with a name of their own"
         )
     about = about_data(data, chosen)

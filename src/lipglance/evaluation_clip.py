@@ -104,6 +104,11 @@ class Clip:
         config = crop or self.crop
         return crop_image(next(self.pictures()), self.carried(config)[0], config.size)
 
+    def identity_points(self, crop: CropConfig | None = None) -> Floats | None:
+        """The mesh points in `identity`, (468, 2) px of it; None where it has no face."""
+        points = self.face_points()
+        return None if points is None else apply(self.carried(crop)[0], points)
+
     def face_points(self) -> Floats | None:
         """The first frame's mesh points, (468, 2) px of the frame; None where it has no face."""
         back = invert(self.sample.transforms()[0].astype(np.float64))

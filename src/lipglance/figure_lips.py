@@ -71,7 +71,7 @@ def lips_of_another(drawing: Drawing, models: Sequence[str], count: int = 3) -> 
         with opened(speech) as spoken, opened(other) as face:
             strips = [Strip(f"real\n{speech.speaker}", _real(spoken, frames))]
             for row in rows:
-                said = row.say(face.identity(row.crop), spoken, row.given_points(face))
+                said = row.say(face.identity(row.crop), spoken, face.identity_points(row.crop))
                 strips.append(Strip(_label(row, models), said[frames]))
             identity = face.identity(rows[0].crop)
         block = Block(f"speech: {_title(speech)}", strips, ticks)

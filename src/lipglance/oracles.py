@@ -18,7 +18,7 @@ from lipglance.errors import InputError
 from lipglance.evaluation_clip import Clip
 from lipglance.face_points import LOWER_FACE, MOUTH_20, MOUTH_LEFT, MOUTH_RIGHT
 from lipglance.face_shape import ShapeBasis
-from lipglance.geometry import Floats, Image, apply
+from lipglance.geometry import Floats, Image
 from lipglance.glance import GlanceModel
 from lipglance.models import load_model
 from lipglance.rows import ModelRow, Row, moved_mouth
@@ -100,9 +100,9 @@ class HeardMotion(Row):
     def points(self, clip: Clip, real: Floats) -> Floats:
         """See `Row`; without a face in the first frame the mouth stays as it is."""
         model, motion, given = self._model, self._model.motion, clip.face_points()
+        inside = clip.identity_points(model.crop)
         told = np.zeros((clip.frames, len(_MOUTH), 2))
-        if given is not None:
-            inside = apply(clip.carried(model.crop)[0], given)
+        if given is not None and inside is not None:
             session = motion.start(inside, clip.identity(model.crop))
             heard = session.feed(clip.audio(model.audio.sample_rate))
             changes = np.concatenate([heard, session.finish(clip.frames)])
@@ -111,7 +111,7 @@ class HeardMotion(Row):
             )
             told = changes[:, _MOUTH] / max(float(np.linalg.norm(shape)), 1e-6)
         # The first change is no nothing: it leads from the given mouth to what is heard first.
-        return moved_mouth(clip, real, told, from_given=given is not None)
+        return moved_mouth(clip, real, told, from_given=True)
 
 
 def make_oracle(name: str) -> Row:

@@ -160,14 +160,15 @@ def first_usable(
     """
     told: InputError | None = None
     first: tuple[Image, float] | None = None
-    k = -1
     for k, (picture, scale) in enumerate(frames):
         first = first or (picture, scale)
         try:
             # Looking for the smallest faces takes long; one frame in a second gets it.
             chosen = _choose(picture, name, crop, face_index, thorough=k % 25 == 0)
         except InputError as refusal:
-            if told is None or (type(told) is NoFaceError and type(refusal) is not NoFaceError):
+            if told is None or (
+                isinstance(told, NoFaceError) and not isinstance(refusal, NoFaceError)
+            ):
                 # A traceback would keep the picture in memory.
                 told = refusal.with_traceback(None)
         else:

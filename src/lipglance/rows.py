@@ -189,12 +189,7 @@ class ModelRow(Row):
 
     def lips(self, clip: Clip) -> NDArray[np.uint8]:
         """Generate as many frames as the clip has."""
-        return self.say(clip.identity(self.crop), clip, self.given_points(clip))
-
-    def given_points(self, clip: Clip) -> Floats | None:
-        """The mesh points of the clip's face in its `Clip.identity`, (468, 2) px; None without."""
-        points = clip.face_points()
-        return None if points is None else apply(self.places(clip)[0], points)
+        return self.say(clip.identity(self.crop), clip, clip.identity_points(self.crop))
 
     def say(self, identity: Image, clip: Clip, points: Floats | None = None) -> NDArray[np.uint8]:
         """Let anyone's lip crop (S, S, 3), cut as the model's, say the clip: (T, S, S, 3).

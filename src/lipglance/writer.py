@@ -133,7 +133,7 @@ class VideoWriter:
         # Through a link the file it points to is replaced, not the link.
         self._target = Path(os.path.realpath(self._path))
         # A name of its own, so that two jobs for one file do not write into each other's.
-        self._part = self._target.with_name(f".{self._target.stem[:99]}.{token_hex(4)}.part")
+        self._part = self._target.with_name(f".{self._target.stem[:60]}.{token_hex(4)}.part")
         self._container: OutputContainer | None = None
         self._video: VideoStream | None = None
         self._track: SoundTrack | None = None
