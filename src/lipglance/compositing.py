@@ -23,7 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipglance.errors import InputError
-from lipglance.geometry import LUMA, Floats, Image, apply, check_image, crop_image, invert
+from lipglance.geometry import (
+    LUMA,
+    Floats,
+    Image,
+    apply,
+    check_image,
+    crop_image,
+    enlargement,
+    invert,
+)
 from lipglance.models import LipSession
 
 FloatArray = NDArray[np.float32]
@@ -194,7 +203,7 @@ class Compositor:
                 "shows it"
             )
         self._box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-        self._scale = scale = float(np.sqrt(abs(np.linalg.det(back[:, :2]))))
+        self._scale = scale = enlargement(back)
         factor = min(int(np.ceil(scale)), _LARGEST_ENLARGEMENT)
         # To a smaller picture first by whole-pixel averages, to a larger one by a cubic kernel:
         # the turned sampling that follows is then bilinear without a trace.

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipglance.geometry import Floats, Image, apply, invert
+from lipglance.geometry import Floats, Image, apply, enlargement, invert
 
 SIZE = 128
 MIN_SCORE = 0.5
@@ -127,7 +127,7 @@ def scan(image: Image, net: Net, tile: float, turn: float = 0.0) -> tuple[Floats
     """
     height, width = image.shape[:2]
     canvas, matrix = _canvas(image, SIZE / tile, turn)
-    scale = np.sqrt(np.linalg.det(matrix[:, :2]))
+    scale = enlargement(matrix)
     found_rows, found_scores = [np.zeros((0, 8, 2))], [np.zeros(0)]
     for corners, batch in _tiles(canvas):
         for (x, y), boxes, scores in zip(corners, *net(batch), strict=True):

@@ -58,6 +58,12 @@ def invert(matrix: ArrayLike) -> Floats:
     return np.concatenate([inverse, -inverse @ a[..., 2:]], axis=-1)
 
 
+def enlargement(matrix: ArrayLike) -> float:
+    """How many times `matrix` (2, 3) makes lengths larger; the geometric mean of both axes."""
+    a = np.asarray(matrix, np.float64)
+    return float(np.sqrt(abs(np.linalg.det(a[:, :2]))))
+
+
 def in_turn(first: Floats, then: Floats) -> Floats:
     """The similarity (..., 2, 3) that does `first` and `then` after it; they broadcast."""
     linear = then[..., :2]
@@ -112,7 +118,7 @@ def crop_image(
     check_image(image)
     a = np.asarray(matrix, np.float64).copy()
     fine = a.shape == (2, 3) and bool(np.isfinite(a).all())
-    scale = float(np.sqrt(abs(np.linalg.det(a[:, :2])))) if fine else 0.0
+    scale = enlargement(a) if fine else 0.0
     if scale == 0.0:
         raise InputError(f"crop matrix {a.tolist()} is not an invertible (2, 3) matrix")
     pre = int(1 / scale) // (_MAX_OVERSAMPLING_SMOOTH if smooth else _MAX_OVERSAMPLING)

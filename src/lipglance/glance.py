@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipglance.ahead import ahead
 from lipglance.crop import picture_crop
 from lipglance.errors import InputError
 from lipglance.face_points import LOWER_FACE
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from lipglance.talking_clip import Clip
 
 FloatArray = NDArray[np.float32]
+#: Flow (S, S, 2) crop px, mask (S, S) in [0, 1], colour (S, S, 3) in 0..255.
+Driven = tuple[FloatArray, FloatArray, FloatArray]
 
 _MOVED = len(LOWER_FACE)
 
@@ -176,11 +179,14 @@ class GlanceFaceSession:
 
     def feed(self, samples: FloatArray) -> Iterator[Image]:
         """Take (n,) float32 samples in [-1, 1]; yield the frames now certain, each (H, W, 3)."""
-        return map(self._painted, self._lips.motion.feed(samples))
+        return self._painted(self._lips.motion.feed(samples))
 
     def finish(self, frames: int | None = None) -> Iterator[Image]:
         """Yield the frames still missing, so that there are `frames` in all."""
-        return map(self._painted, self._lips.motion.finish(frames))
+        return self._painted(self._lips.motion.finish(frames))
 
-    def _painted(self, change: Floats) -> Image:
-        return self._place.painted(self._picture, *self._face.moved(change))
+    def _painted(self, changes: Floats) -> Iterator[Image]:
+        driven: Iterator[Driven] = map(self._face.moved, changes)
+        # What the networks say of the next frame while this one is painted; a live stream has one.
+        for parts in ahead(driven) if len(changes) > 1 else driven:
+            yield self._place.painted(self._picture, *parts)

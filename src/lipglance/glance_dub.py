@@ -21,7 +21,7 @@ import numpy as np
 from lipglance.crop import smoothed
 from lipglance.dubbing import faded
 from lipglance.face_points import LOWER_FACE, STABLE
-from lipglance.geometry import Floats, Image, apply, crop_image, invert
+from lipglance.geometry import Floats, Image, apply, crop_image, enlargement, invert
 from lipglance.glance import FloatArray, GlanceModel, Mouth
 from lipglance.motion import Motion
 from lipglance.mouth_warp import WARP_POINTS, dense_flow, mouth_maps
@@ -107,7 +107,7 @@ class _Reference:
 
     def __init__(self, model: GlanceModel, picture: Image, matrix: Floats, own: Floats) -> None:
         size = model.crop.size
-        finer = 1 / np.sqrt(np.linalg.det(matrix[:, :2]))
+        finer = 1 / enlargement(matrix)
         self._factor = int(np.clip(np.ceil(finer), 1, FINEST))
         fine = matrix * self._factor
         fine[:, 2] += (self._factor - 1) / 2

@@ -15,6 +15,7 @@ ever softer outside its corners.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -76,10 +77,17 @@ def _checked(points: ArrayLike) -> Floats:
 
 def window(size: int) -> FloatArray:
     """Where a crop may change, (size, size) in [0, 1]: 0 on its outermost px, 1 well inside."""
+    return _window(size).copy()
+
+
+@lru_cache
+def _window(size: int) -> FloatArray:
     at = np.arange(size, dtype=np.float32)
     t = np.clip(np.minimum(at, size - 1 - at) / np.float32(_FADE * size), 0, 1)
     edge = t * t * (3 - 2 * t)
-    return np.asarray(edge[:, None] * edge[None, :], np.float32)
+    inside = np.asarray(edge[:, None] * edge[None, :], np.float32)
+    inside.flags.writeable = False  # it is everybody's
+    return inside
 
 
 def border(size: int) -> Floats:
@@ -90,13 +98,35 @@ def border(size: int) -> Floats:
     return np.concatenate([np.stack(side, axis=1) for side in sides])
 
 
-def _field(places: Floats, moves: Floats, cells: Floats, near: float) -> FloatArray:
-    """Displacements (N, 2) at `places` (N, 2) spread to `cells` (C, 2); returns (C, 2)."""
-    # The square of the distance as one product of matrices: several times faster than differences.
+@lru_cache
+def _cells(size: int, grid: int) -> Floats:
+    """Middles of the cells in which a crop's flow is worked out, (grid * grid, 2) px."""
+    at = (np.arange(grid) + 0.5) * (size / grid) - 0.5
+    cells = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
+    cells.flags.writeable = False
+    return cells
+
+
+def _fields(places: Floats, moves: Floats, cells: Floats, near: float) -> FloatArray:
+    """Displacements (len(WARP_POINTS), 2) at the first of `places` (N, 2), none at the others.
+
+    Returns:
+        (C, 4) at `cells` (C, 2): the field that knows `ABOVE`, then the one that knows `BELOW`.
+    """
+    # The square of the distance as one product of matrices: several times faster than differences,
+    # but it needs all its digits; what follows does not.
     apart = np.square(cells).sum(1)[:, None] + np.square(places).sum(1) - 2.0 * (cells @ places.T)
-    weights = 1.0 / np.square(np.maximum(apart, 0.0) + near**2)
-    spread = (weights @ moves) / weights.sum(1, keepdims=True)
-    return np.asarray(spread, np.float32)
+    weights = np.maximum(apart, 0.0).astype(np.float32)
+    weights += np.float32(near**2)
+    np.reciprocal(np.square(weights, out=weights), out=weights)
+    # Both fields in one product: each place's move and whether it counts, for each field.
+    told = np.zeros((len(places), 2, 3), np.float32)
+    told[len(moves) :, :, 2] = 1.0
+    for which, group in enumerate((ABOVE, BELOW)):
+        told[group, which, :2] = moves[group]
+        told[group, which, 2] = 1.0
+    sums = (weights @ told.reshape(-1, 6)).reshape(-1, 2, 3)
+    return np.asarray((sums[..., :2] / sums[..., 2:]).reshape(-1, 4))
 
 
 def dense_flow(source: ArrayLike, driven: ArrayLike, size: int, grid: int = 24) -> FloatArray:
@@ -116,18 +146,12 @@ def dense_flow(source: ArrayLike, driven: ArrayLike, size: int, grid: int = 24) 
         InputError: points of the wrong shape or not finite.
     """
     s, d = _checked(source), _checked(driven)
-    at = (np.arange(grid) + 0.5) * (size / grid) - 0.5
-    cells = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
-    fixed = border(size)
-    parts = []
-    for group in (ABOVE, BELOW):
-        places = np.concatenate([d[group], fixed])
-        moves = np.concatenate([s[group] - d[group], np.zeros_like(fixed)])
-        spread = _field(places, moves, cells, NEAR * size).reshape(grid, grid, 2)
-        parts.append(cv2.resize(spread, (size, size), interpolation=cv2.INTER_CUBIC))
-    above, below = parts
+    places = np.concatenate([d, border(size)])
+    spread = _fields(places, s - d, _cells(size, grid), NEAR * size).reshape(grid, grid, 4)
+    fields = cv2.resize(spread, (size, size), interpolation=cv2.INTER_CUBIC)
+    above, below = fields[..., :2], fields[..., 2:]
     share = below_seam(d, size)[..., None]
-    flow = (above + share * (below - above)) * window(size)[..., None]
+    flow = (above + share * (below - above)) * _window(size)[..., None]
     return np.asarray(flow, np.float32)
 
 
@@ -140,7 +164,9 @@ def below_seam(points: Floats, size: int) -> FloatArray:
     line = np.interp(x, knots[:, 0], knots[:, 1])
     outside = np.maximum(np.maximum(knots[0, 0] - x, x - knots[-1, 0]), 0.0)
     soft = _SEAM * size + _SEAM_GROWS * outside
-    t = np.clip(((x[:, None] - line) / soft + 1.0) / 2.0, 0, 1)
+    half = 0.5 / soft
+    t = (x[:, None] * half + (0.5 - line * half)).astype(np.float32)
+    np.clip(t, 0, 1, out=t)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
@@ -213,7 +239,7 @@ def net_outputs(
         Flow (S, S, 2) crop px, mask (S, S), colour (S, S, 3) in 0..255; nothing at the border.
     """
     size = flow.shape[0]
-    inside = window(size)
+    inside = _window(size)
     total = flow + said[:2].transpose(1, 2, 0) * (inside * np.float32(size))[..., None]
     own = np.asarray(_remapped(seen[OWN_OPENING], total, cv2.INTER_LINEAR), np.float32)
     unseen = opened(seen[WANTED_OPENING]) - opened(own)

