@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lipglance.eyes import Eye
 from lipglance.geometry import LUMA, Floats, Image
+from lipglance.grain import grain_like
 
 FloatArray = NDArray[np.float32]
 
@@ -37,6 +38,9 @@ _DARKER, _BRIGHTER = 0.42, 0.35
 _LASHES_UP, _LASHES_DOWN, _LASHES_ASIDE = 0.05, 0.06, 0.06
 # Skin is the mean of what lies this near, in widths, and of what lies this far, which counts less.
 _NEAR, _FAR, _FAR_COUNTS = 0.06, 0.16, 0.2
+# Where skin is looked at for its grain, below an eye's middle and aside, in widths; the share of it
+# that has no edges.
+_CHEEK, _CHEEK_ASIDE, _PLAIN = (0.4, 1.6), 0.9, 0.5
 _LINE = 0.028
 _FINE = 257
 
@@ -71,7 +75,9 @@ class Eyelid:
         self.box = (ground.left, ground.top, ground.left + width, ground.top + height)
         self._ground = ground
         self._eye = eye
-        seen = picture[ground.top : self.box[3], ground.left : self.box[2]].astype(np.float32)
+        patch = picture[ground.top : self.box[3], ground.left : self.box[2]]
+        self._grain = grain_like(_cheek(picture, eye), height, width, _PLAIN)
+        seen = patch.astype(np.float32)
         light = seen @ LUMA
         self._seen = seen
         self._open = np.maximum(ground.lower - ground.upper, 0)
@@ -105,7 +111,7 @@ class Eyelid:
         soft = max(0.6 / self._eye.width, 0.008)
         cover = _ramp((edge - g.v) / soft) * _ramp((g.v - start + 0.03) / 0.02) * (share > 0.005)
         cover = np.maximum(cover, self._lashes * (g.v < edge)) * min(1.0, 4 * amount)
-        made: FloatArray = self._seen + cover[..., None] * (self._skin - self._seen)
+        made: FloatArray = self._seen + cover[..., None] * (self._skin + self._grain - self._seen)
         far = (g.v - edge + 0.2 * _LINE) / (_LINE * (0.75 + 0.25 * amount))
         line = np.exp(-(far**2)) * np.clip(2.2 * share, 0, 1) * (0.9 * min(1.0, 2 * amount))
         made = made + line[..., None] * (self._dark - made)
@@ -165,6 +171,15 @@ def _ground(shape: tuple[int, ...], eye: Eye) -> _Ground:
     u, v = own[..., 0], own[..., 1]
     upper, lower = (_edge(eye.measured(points), u) for points in (eye.upper, eye.lower))
     return _Ground(int(low[1]), int(low[0]), u, v, np.minimum(upper, lower), lower)
+
+
+def _cheek(picture: Image, eye: Eye) -> Image:
+    """The skin below an eye."""
+    x, y = eye.middle
+    aside = _CHEEK_ASIDE * eye.width
+    left, right = (int(max(at, 0)) for at in (x - aside, x + aside))
+    top, bottom = (int(max(y + at * eye.width, 0)) for at in _CHEEK)
+    return picture[top:bottom, left:right]
 
 
 def _edge(points: Floats, u: FloatArray) -> FloatArray:

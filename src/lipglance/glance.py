@@ -175,7 +175,7 @@ class GlanceFaceSession:
 
     def __init__(self, lips: GlanceSession, face: Face, picture: Image, matrix: Floats) -> None:
         self._lips, self._face, self._picture = lips, face, picture
-        self._place = Place(picture, matrix, len(face.identity))
+        self._place = Place(picture, matrix, len(face.identity), grain=True)
 
     def feed(self, samples: FloatArray) -> Iterator[Image]:
         """Take (n,) float32 samples in [-1, 1]; yield the frames now certain, each (H, W, 3)."""
