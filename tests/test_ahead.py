@@ -1,25 +1,25 @@
-"""Items are made by a thread before they are asked for: in order, bounded, errors included."""
+"""Items are made by threads before they are asked for: in order, bounded, errors included."""
 
 import threading
 import time
 
 import pytest
 
-from lipglance.ahead import ahead
+from lipglance.ahead import MAKERS, ahead
 
 ALONE = threading.active_count
 
 
-def test_all_come_in_order_and_are_made_by_another_thread():
+def test_all_come_in_order_and_are_made_by_other_threads():
     makers, before = set(), ALONE()
 
-    def make():
-        for k in range(50):
-            makers.add(threading.current_thread())
-            yield k
+    def make(k):
+        makers.add(threading.current_thread())
+        time.sleep(0.002 * (k % 3))
+        return k * k
 
-    assert list(ahead(make())) == list(range(50))
-    assert len(makers) == 1
+    assert list(ahead(make, range(50))) == [k * k for k in range(50)]
+    assert 1 <= len(makers) <= MAKERS
     assert threading.current_thread() not in makers
     assert ALONE() == before
 
@@ -27,67 +27,65 @@ def test_all_come_in_order_and_are_made_by_another_thread():
 def test_the_next_are_made_while_one_is_used():
     """Made and used for 20 ms each, ten times: in turns that would be 400 ms."""
 
-    def make():
-        for k in range(10):
-            time.sleep(0.02)
-            yield k
+    def make(k):
+        time.sleep(0.02)
+        return k
 
     begin = time.perf_counter()
-    for _ in ahead(make()):
+    for _ in ahead(make, range(10)):
         time.sleep(0.02)
     assert time.perf_counter() - begin < 0.36
 
 
+def test_one_alone_is_made_by_the_caller():
+    assert list(ahead(lambda _: threading.current_thread(), [1])) == [threading.current_thread()]
+    assert list(ahead(lambda _: 1, [])) == []
+
+
 def test_no_more_are_made_than_may_wait():
     made = []
-
-    def make():
-        for k in range(20):
-            made.append(k)
-            yield k
-
-    items = ahead(make(), 2)
-    assert next(items) == 0
+    items = ahead(made.append, range(20), 3)
+    next(items)
     time.sleep(0.1)
-    # One is used, two wait and one is being handed over.
-    assert made == [0, 1, 2, 3]
+    assert len(made) == 4  # one is used, three wait
+    next(items)
+    time.sleep(0.1)
+    assert len(made) == 5
     items.close()
 
 
 def test_an_error_comes_out_after_what_was_made_before_it():
-    def make():
-        yield 1
-        yield 2
-        raise ValueError("no third")
+    def make(k):
+        if k == 3:
+            raise ValueError("no third")
+        return k
 
     before = ALONE()
-    items = ahead(make())
+    items = ahead(make, range(1, 9))
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(ValueError, match="no third"):
         next(items)
     assert ALONE() == before
 
 
+def test_an_error_of_the_items_comes_out_too():
+    def items():
+        yield from range(6)
+        raise ValueError("no more")
+
+    before = ALONE()
+    with pytest.raises(ValueError, match="no more"):
+        list(ahead(lambda k: k, items()))
+    assert ALONE() == before
+
+
 def test_who_stops_early_stops_the_making():
     made, before = [], ALONE()
-
-    def make():
-        k = 0
-        while True:
-            made.append(k)
-            yield k
-            k += 1
-
-    items = ahead(make(), 1)
-    assert next(items) == 0
+    items = ahead(made.append, iter(int, 1), 1)
+    next(items)
     items.close()
     assert ALONE() == before
     count = len(made)
-    assert count <= 4
+    assert count <= 3
     time.sleep(0.02)
     assert len(made) == count
-
-
-def test_items_that_count_as_false_are_items():
-    assert list(ahead([0, None, (), 0])) == [0, None, (), 0]
-    assert list(ahead([])) == []

@@ -167,6 +167,13 @@ def test_less_than_one_video_frame_is_refused(tmp_path, count):
             read_audio(path)
 
 
+def test_a_little_less_than_one_video_frame_does_not_look_like_one(tmp_path):
+    for rate, count in ((16000, 639), (48000, 1919)):
+        path = write_sound(tmp_path / "a.wav", np.full((1, count), 0.1, np.float32), rate)
+        with pytest.raises(InputError, match=r"\(39\.9 ms\); expected .* \(40 ms\)"):
+            read_audio(path)
+
+
 def test_exactly_one_video_frame_is_enough():
     assert read_audio(tone(0.04)).size == 640
 
@@ -210,6 +217,15 @@ def test_silence_is_told(tmp_path, caplog):
         sound = read_audio(write_sound(tmp_path / "quiet.wav", np.zeros((1, 16000), np.float32)))
     assert (sound == 0).all()
     assert [m for m in told(caplog) if "quiet.wav is silent" in m]
+
+
+def test_channels_that_cancel_each_other_are_told(tmp_path, caplog):
+    one = speech_like(1.0)
+    with caplog.at_level(logging.WARNING, "lipglance"):
+        read_audio(write_sound(tmp_path / "both.wav", np.concatenate([one, 0.5 * one])))
+        assert not told(caplog)
+        read_audio(write_sound(tmp_path / "against.wav", np.concatenate([one, -one])))
+    assert [m for m in told(caplog) if "against.wav is silent when its channels are mixed" in m]
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mkv", "mp4"])

@@ -238,7 +238,7 @@ def running(given, folder, **options):
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_job_that_is_stopped_leaves_nothing(given, tmp_path, number, status):
     process, speech = running(given, tmp_path)

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from lipglance.behind import Behind
+from processes import run_python
 
 ALONE = threading.active_count
 
@@ -84,3 +85,48 @@ def test_stopping_leaves_undone_what_waits():
     assert done == [0]
     time.sleep(0.1)
     assert ALONE() == before
+
+
+INTERRUPTED = """
+import faulthandler, random, signal, sys
+from lipglance.ahead import ahead
+from lipglance.behind import Behind
+
+LONG = 3000  # lasts longer than until the signal
+
+class Stop(BaseException): ...
+
+def stop(*_):
+    raise Stop
+
+def behind():
+    work = Behind(lambda item: sum(range(200)), 3)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.003))
+        for _ in range(LONG):
+            work.put(1)
+    finally:
+        work.stop()
+
+def before():
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.003))
+    for _ in ahead(lambda item: sum(range(200)), range(LONG)):
+        sum(range(200))
+
+random.seed(int(sys.argv[2]))
+signal.signal(signal.SIGALRM, stop)
+faulthandler.dump_traceback_later(50, exit=True)
+for _ in range(500):
+    try:
+        {"behind": behind, "ahead": before}[sys.argv[1]]()
+    except Stop:
+        pass
+    signal.setitimer(signal.ITIMER_REAL, 0)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("which", ["behind", "ahead"])
+def test_an_interruption_at_any_moment_leaves_nobody_waiting(which):
+    """With queues that have locks of Python's own, one in some hundreds hung for good."""
+    assert run_python("-c", INTERRUPTED, which, "1").stdout == "done\n"

@@ -117,6 +117,13 @@ def test_generate_shows_a_bar_on_a_terminal(generate, monkeypatch):
     assert "25/25" in screen.getvalue()
 
 
+def test_generate_without_a_stderr(generate, monkeypatch, capsys):
+    """As a program without a console has none, or one that was started with it closed."""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert generate("--view", "lips") == 0
+    assert "25 frames" in capsys.readouterr().out
+
+
 def test_crop_writes_the_lips_of_a_video_with_its_sound(tmp_path, capsys):
     clip = write_talking(tmp_path / "talk.mp4", 1.0)
     out = tmp_path / "lips.mp4"

@@ -118,6 +118,14 @@ def test_the_mouth_is_re_voiced_and_all_else_stays_the_clip_s(model, talk, caplo
     np.testing.assert_array_equal(np.stack(list(model.generate(talk, speech(2.0)))), frames)
 
 
+def test_frames_are_the_caller_s_own(model, talk):
+    """Those without a face, too, which a looped clip shows again."""
+    wanted = model.generate(talk, speech(2.0)).frames
+    for frame, right in zip(model.generate(talk, speech(2.0)), wanted, strict=True):
+        np.testing.assert_array_equal(frame, right)
+        frame[:] = 0
+
+
 def test_the_new_mouth_comes_and_goes_with_the_face(talk):
     clip = open_clip(talk, CROP, 24)
     assert clip.shots == ((0, 8), (12, 24))

@@ -11,6 +11,7 @@ import pytest
 
 from generated import speech_like, write_sound, write_video
 from lipglance import generate as generate_module
+from lipglance.cli import main
 from lipglance.crop import CropConfig
 from lipglance.errors import InputError
 from lipglance.face import FaceFinder, Landmarks
@@ -220,6 +221,24 @@ def test_faces_too_small_and_in_profile_are_refused_with_their_measure(
         open_portrait(astronaut, model.crop)
 
 
+def test_a_face_whose_mouth_is_cut_off_is_refused(model):
+    sample = read_image(Path(str(files("lipglance"))) / "assets" / "sample_face.jpg")
+    whole = open_portrait(sample, model.crop)
+    nose, mouth = (int(whole.points[place, 1].mean()) for place in ([2, 98, 327], [61, 291]))
+    with pytest.raises(InputError, match="mouth of the face in the picture lies outside"):
+        open_portrait(sample[: (nose + mouth) // 2], model.crop)
+    assert open_portrait(sample[: 2 * mouth - nose], model.crop).faces == 1
+
+
+def test_where_no_face_is_found_it_is_told_that_the_picture_was_scaled_down(model):
+    grey = np.full((400, 600, 3), 128, np.uint8)
+    with pytest.raises(InputError, match="no face.*scaled down from 600x400 px.*--max-side"):
+        open_portrait(grey, model.crop, max_side=100)
+    with pytest.raises(InputError) as told:
+        open_portrait(grey, model.crop)
+    assert "scaled" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("face", "options", "told"),
     [
@@ -299,3 +318,9 @@ def test_what_other_threads_tell_is_told(caplog):
         other.join()
         generate_module.log.warning("clipped")
     assert len(caplog.records) == 2
+
+
+def test_help_says_what_becomes_of_a_video(capsys):
+    for command, told in (("generate", "a video, which is dubbed"), ("compare", "first frame")):
+        assert main([command, "--help"]) == 0
+        assert told in " ".join(capsys.readouterr().out.replace("│", " ").split())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from queue import Queue
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -23,7 +23,13 @@ class Behind(Generic[Item]):
 
     def __init__(self, work: Callable[[Item], None], depth: int) -> None:
         self._work = work
-        self._items: Queue[Item | None] = Queue(depth)
+        # Bounded by its second, which has an entry for each item that may still be put: `Queue`,
+        # which is bounded itself, has locks of Python's own. A signal's exception (Ctrl-C) may come
+        # between taking one and knowing that it is taken, and all who wait for it wait for ever.
+        self._items: SimpleQueue[Item | None] = SimpleQueue()
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(depth):
+            self._room.put(None)
         self._error: BaseException | None = None
         self._stopped = False
         # A daemon, so that a process whose caller was interrupted while it waited can end.
@@ -33,6 +39,7 @@ class Behind(Generic[Item]):
     def put(self, item: Item) -> None:
         """Hand over an item; wait while as many as may wait do. Raises what the work raised."""
         self._raise()
+        self._room.get()
         self._items.put(item)
 
     def finish(self) -> None:
@@ -56,6 +63,7 @@ class Behind(Generic[Item]):
 
     def _run(self) -> None:
         while (item := self._items.get()) is not None:
+            self._room.put(None)
             # Items are taken to the end even where nothing is done with them: the caller may wait.
             if self._error is None and not self._stopped:
                 try:

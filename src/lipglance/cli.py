@@ -85,8 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A name that the terminal cannot show is no reason to fail when all is done.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
-        # An exception, unlike the default, lets the writer remove its temporary file.
-        signal.signal(signal.SIGTERM, _terminated)
+        _catch_signals()
     try:
         status = _app(arguments)(
             args=arguments or ["--help"], prog_name="lipglance", standalone_mode=False
@@ -106,6 +105,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except KeyboardInterrupt:
         status = INTERRUPTED
+    except ImportError:
+        # A library that was being loaded makes this of a signal's exception.
+        if not _received:
+            raise
+        status = 128 + _received[0]
     except BrokenPipeError:
         # The reader of our output has gone (as head does): there is nobody left to tell.
         sys.stderr.close()
@@ -161,7 +165,24 @@ def _not_chosen() -> NoReturn:
     raise AssertionError("a subcommand that was not chosen cannot run")
 
 
-def _terminated(number: int, frame: object) -> NoReturn:
+def _catch_signals() -> None:
+    """Let signals that end the process do so by an exception: the writer then removes its file."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # One that is ignored, as by nohup, stays so.
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _ended)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, _ended)
+
+
+_received: list[int] = []
+
+
+def _ended(number: int, frame: object) -> NoReturn:
+    _received.append(number)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)
 
 

@@ -46,6 +46,11 @@ def clocked() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _tell(text: str) -> None:
+    if sys.stderr is not None:  # print would take stdout then
+        print(text, file=sys.stderr)
+
+
 class Report(logging.Handler):
     """Passes on the package's log and the command's own words, as much of it as is wanted.
 
@@ -79,13 +84,13 @@ class Report(logging.Handler):
             return
         self.warnings.append(record.getMessage())
         if not self.as_json:
-            print("warning:", record.getMessage(), file=sys.stderr)
+            _tell("warning: " + record.getMessage())
 
     def note(self, text: str) -> None:
         """Say something that is worth knowing but nothing to worry about."""
         self.notes.append(text)
         if not (self.quiet or self.as_json):
-            print(text, file=sys.stderr)
+            _tell(text)
 
     def finish(self, text: str, facts: dict[str, Any]) -> None:
         """Say what was done: `text` to people, `facts` to machines."""
@@ -99,5 +104,7 @@ class Report(logging.Handler):
         self, what: str, total: int | None
     ) -> AbstractContextManager[Callable[[int], None]]:
         """A bar on a terminal, nothing elsewhere; yields what is to be told how much is done."""
-        shown = not (self.quiet or self.as_json) and sys.stderr.isatty()
+        # Without a window or with its output closed a program has no stderr.
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        shown = terminal and not (self.quiet or self.as_json)
         return progress_bar(what, total, shown=shown)

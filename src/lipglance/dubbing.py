@@ -46,7 +46,7 @@ class PastingDub:
         k, picture = next(self._frames)
         strength = float(self._clip.strength[k])
         if strength == 0:
-            return picture
+            return picture.copy()  # a looped clip's is needed again
         made = Compositor(picture, self._clip.matrices[k], self._size).paste(lips)
         return faded(picture, made, strength)
 

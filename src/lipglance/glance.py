@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from lipglance.talking_clip import Clip
 
 FloatArray = NDArray[np.float32]
-#: Flow (S, S, 2) crop px, mask (S, S) in [0, 1], colour (S, S, 3) in 0..255.
-Driven = tuple[FloatArray, FloatArray, FloatArray]
 
 _MOVED = len(LOWER_FACE)
 
@@ -166,7 +164,7 @@ class GlanceSession:
 
     def _painted(self, changes: Floats) -> Image:
         identity = self._face.identity
-        made = [compose(identity, *self._face.moved(change)) for change in changes]
+        made = list(ahead(lambda change: compose(identity, *self._face.moved(change)), changes))
         return np.stack(made) if made else np.zeros((0, *identity.shape), np.uint8)
 
 
@@ -186,7 +184,5 @@ class GlanceFaceSession:
         return self._painted(self._lips.motion.finish(frames))
 
     def _painted(self, changes: Floats) -> Iterator[Image]:
-        driven: Iterator[Driven] = map(self._face.moved, changes)
-        # What the networks say of the next frame while this one is painted; a live stream has one.
-        for parts in ahead(driven) if len(changes) > 1 else driven:
+        for parts in ahead(self._face.moved, changes):
             yield self._place.painted(self._picture, *parts)

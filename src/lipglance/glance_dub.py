@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from lipglance.ahead import ahead
 from lipglance.crop import smoothed
 from lipglance.dubbing import faded
 from lipglance.face_points import LOWER_FACE, STABLE
@@ -75,17 +76,21 @@ class GlanceDub:
 
     def feed(self, samples: FloatArray) -> Iterator[Image]:
         """Take (n,) float32 samples in [-1, 1]; yield the frames now certain, each (H, W, 3)."""
-        return map(self._dubbed, self._motion.feed(samples))
+        return self._made(self._motion.feed(samples))
 
     def finish(self, frames: int | None = None) -> Iterator[Image]:
         """Yield the frames still missing, so that there are `frames` in all."""
-        return map(self._dubbed, self._motion.finish(frames))
+        return self._made(self._motion.finish(frames))
 
-    def _dubbed(self, motion: Floats) -> Image:
-        k, picture = next(self._frames)
+    def _made(self, motions: Floats) -> Iterator[Image]:
+        # Motions first: where they end no frame is taken.
+        return ahead(self._dubbed, zip(motions, self._frames, strict=False))
+
+    def _dubbed(self, heard: tuple[Floats, tuple[int, Image]]) -> Image:
+        motion, (k, picture) = heard
         strength = float(self._clip.strength[k])
         if strength == 0:
-            return picture
+            return picture.copy()  # a looped clip's is needed again
         matrix = self._clip.matrices[k]
         size = self._model.crop.size
         own = self._own[k].astype(np.float64)

@@ -15,6 +15,7 @@ import numpy as np
 from lipglance.crop import CropConfig, picture_crop
 from lipglance.errors import InputError
 from lipglance.face import FaceFinder, Landmarks
+from lipglance.face_points import MOUTH_LEFT, MOUTH_RIGHT
 from lipglance.geometry import Floats, Image, apply, check_image, crop_image, square_matrix
 from lipglance.media import PathLike, is_video, iter_video, read_image
 
@@ -113,7 +114,7 @@ def open_portrait(
     """
     if view not in VIEWS:
         raise InputError(f"unknown view {view!r}; expected {' or '.join(VIEWS)}")
-    if max_side < 64:
+    if not max_side >= 64:
         raise InputError(f"got a longest side of {max_side} px; expected at least 64")
     name = "the picture"
     if isinstance(face, np.ndarray):
@@ -139,7 +140,12 @@ def open_portrait(
     picture, scale = scaled(face, max_side)
     try:
         chosen = _choose(picture, name, crop, face_index)
-    except NoFaceError:
+    except NoFaceError as error:
+        if view != "lips" and scale < 1:
+            raise NoFaceError(
+                f"{error}; it was scaled down from {face.shape[1]}x{face.shape[0]} px: if the face "
+                "in it is small, try a larger --max-side (max_side)"
+            ) from None
         if view != "lips":
             raise
         chosen = _mouth_only(picture, name, crop)
@@ -205,7 +211,7 @@ def _choose(
             f"{face_index + 1}; choose 1 to {len(faces)}, counted from the left"
         )
     marks = faces[face_index]
-    check_usable(marks, name)
+    check_usable(marks, name, picture.shape)
     return Portrait(
         picture,
         picture_crop(marks.points, crop),
@@ -226,8 +232,11 @@ def _surest(faces: list[Landmarks]) -> list[Landmarks]:
     return [face for face in faces if face.score >= _SURE or best < _SURE]
 
 
-def check_usable(marks: Landmarks, name: str) -> None:
-    """Raise InputError where a face of the picture `name` is too small or in profile."""
+def check_usable(marks: Landmarks, name: str, shape: tuple[int, ...]) -> None:
+    """Raise InputError where a face is too small, in profile or without a mouth.
+
+    name, shape: of the picture that it was found in.
+    """
     side = _longer_side(marks.face)
     if side < MIN_FACE:
         raise InputError(
@@ -238,6 +247,12 @@ def check_usable(marks: Landmarks, name: str) -> None:
         raise InputError(
             f"the face in {name} is in profile: turned aside by about {abs(marks.yaw):.0f} "
             f"degrees; expected at most {MAX_YAW:.0f}; give a picture seen more from the front"
+        )
+    x, y = marks.points[[MOUTH_LEFT, MOUTH_RIGHT]].mean(axis=0)
+    if not (0 <= x < shape[1] and 0 <= y < shape[0]):
+        raise InputError(
+            f"the mouth of the face in {name} lies outside the picture; expected one that shows "
+            "it; give a picture that is not cut off above it"
         )
 
 

@@ -24,7 +24,7 @@ class SoundCheck:
         self._samples = 0
         self._broken = 0
         self._clipped = 0
-        self._peak = 0.0
+        self._peak = self._heard = 0.0
 
     def clean(self, samples: FloatArray) -> FloatArray:
         """Samples (channels, n) with NaN and infinity silenced and all others in [-1, 1]."""
@@ -39,6 +39,11 @@ class SoundCheck:
             self._clipped += int((same[:, 1:] & same[:, :-1] & loud[:, 2:]).sum())
         self._samples += samples.size
         self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
+        return samples
+
+    def hear(self, samples: FloatArray) -> FloatArray:
+        """Samples (channels, n) as they are heard, their channels mixed; given back as they are."""
+        self._heard = max(self._heard, float(np.abs(samples).max(initial=0.0)))
         return samples
 
     def report(self, name: str) -> None:
@@ -56,3 +61,9 @@ class SoundCheck:
             )  # fmt: skip
         if self._peak < _SILENCE:
             log.warning("%s is silent: the lips will hardly move", name)
+        elif self._heard < _SILENCE:
+            log.warning(
+                "%s is silent when its channels are mixed, one is the other upside down: the lips "
+                "will hardly move; give one channel alone",
+                name,
+            )

@@ -38,7 +38,8 @@ class Intake:
         """
         self.seconds += Fraction(samples.shape[1], rate)
         clean = self._check.clean(samples)
-        yield from self._resampler.feed(mixed(clean, names, self.channels), rate)
+        heard = self._check.hear(mixed(clean, names, self.channels))
+        yield from self._resampler.feed(heard, rate)
 
     def finish(self) -> Iterator[FloatArray]:
         """Give what is left, to the nearest sample of the sound's length."""

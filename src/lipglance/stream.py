@@ -2,7 +2,8 @@
 
 A stream is the very session that a whole file goes through (`lipglance.generate.Video`), so its
 frames are those of the file to the bit, however the sound is cut. Nothing runs in the background
-and nothing queues up: `Stream.feed` computes in the caller's thread and gives back what it made.
+between calls and nothing queues up: `Stream.feed` gives back what it made, one frame in the
+caller's thread, several with the help of others.
 """
 
 from __future__ import annotations

@@ -169,11 +169,10 @@ def _counted(
 def _usable(marks: Landmarks, shape: tuple[int, ...]) -> bool:
     """Whether a face can be dubbed: large enough, seen from the front, its mouth in the picture."""
     try:
-        check_usable(marks, "")
+        check_usable(marks, "", shape)
     except InputError:
         return False
-    x, y = marks.points[[MOUTH_LEFT, MOUTH_RIGHT]].mean(axis=0)
-    return bool(0 <= x < shape[1] and 0 <= y < shape[0])
+    return True
 
 
 def _reference(points: NDArray[np.float32]) -> int:
