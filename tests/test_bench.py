@@ -77,3 +77,8 @@ def test_the_table_names_the_machine(model, capsys):
 def test_an_unknown_model_is_told(capsys):
     assert main(["bench", "--model", "best"]) == 2
     assert "unknown model 'best'" in capsys.readouterr().err
+
+
+def test_a_photo_whose_face_would_be_too_small_is_refused(capsys):
+    assert main(["bench", "--side", "255"]) == 2
+    assert "256" in capsys.readouterr().err

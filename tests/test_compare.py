@@ -148,7 +148,9 @@ def test_the_command_writes_video_and_sound_and_tells_machines(given, tmp_path, 
     ("models", "told"),
     [
         ("", "no model is named; expected 1 to 6 of: .*real, still"),
-        ("lmgg,,real", "no model is named"),
+        ("lmgg,,real", "name 2 of 3 is empty"),
+        ("glance,lmgg,", "name 3 of 3 is empty.*take a comma away"),
+        (",", "no model is named"),
         ("nobody", r"unknown model 'nobody'; known: .*lmgg.* or still"),
         ("real", "'real' shows the frames of the speech's own video"),
         ("lmgg,lmgg", "lmgg is named twice"),
@@ -171,3 +173,9 @@ def test_a_warning_is_given_once_however_many_models(given, tmp_path, capsys):
     arguments = ["compare", str(given / "face.png"), str(silent), "-o", str(tmp_path / "c.mp4")]
     assert main([*arguments, "--models", models]) == 0
     assert capsys.readouterr().err.count("warning:") == 1
+
+
+def test_help_says_what_becomes_of_a_video(capsys):
+    for command, told in (("generate", "a video, which is dubbed"), ("compare", "first frame")):
+        assert main([command, "--help"]) == 0
+        assert told in " ".join(capsys.readouterr().out.replace("│", " ").split())

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from faces import FINDER, astronaut, astronaut_landmarks, moved, similarity
+from lipglance.cli import main
 from lipglance.crop import CropConfig, apply, crop_image, invert, picture_crop, video_crops
 from lipglance.errors import InputError
 from lipglance.face_points import CHIN, INNER_LIP_BOTTOM, JAW, MOUTH_20, NOSE_BASE, STABLE
@@ -217,3 +218,13 @@ def test_real_clips(dataset: str) -> None:
     middle = np.full((len(points), 1, 2), 31.5)
     ours, each = (second_difference(apply(invert(m), middle)[:, 0]) for m in (crops, boxes))
     assert ours < each / 3
+
+
+def test_the_command_does_not_overwrite_what_it_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"precious")
+    assert main(["crop", str(clip), "-o", str(clip), "--force"]) == 2
+    assert "both read and written" in capsys.readouterr().err
+    assert clip.read_bytes() == b"precious"

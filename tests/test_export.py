@@ -72,6 +72,47 @@ def test_existing_folder_needs_force_and_keeps_its_card(run, exported):
     (exported / "CARD.md").unlink()
 
 
+def test_what_is_no_model_is_never_replaced(run, exported, tmp_path):
+    (tmp_path / "diary").mkdir()
+    (tmp_path / "diary" / "monday.txt").write_text("rain")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(exported)
+    for output, told in (
+        (tmp_path / "diary", "something else than a model"),
+        (tmp_path / "file", "is a file"),
+        (tmp_path / "link", "or a link"),
+        (run, "holds .*, which is read"),
+        (run.parent, "holds .*, which is read"),
+        (tmp_path / "diary" / "..", "no name of a model"),
+    ):
+        before = sorted(tmp_path.rglob("*")), sorted(run.parent.rglob("*"))
+        with pytest.raises(InputError, match=told):
+            export_model(run, output, force=True)
+        assert (sorted(tmp_path.rglob("*")), sorted(run.parent.rglob("*"))) == before
+    # Refused before the run is looked at.
+    with pytest.raises(InputError, match="something else than a model"):
+        export_model(tmp_path / "nowhere", tmp_path / "diary", force=True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_facts_that_would_be_lost_are_kept(run, tmp_path):
+    (tmp_path / "model.json").write_text("{}")
+    (tmp_path / "facts.json").write_text("{}")
+    with pytest.raises(InputError, match="which is read"):
+        export_model(run, tmp_path, tmp_path / "facts.json", force=True)
+
+
+@pytest.mark.parametrize("mark", ["model.json", "motion.json", "sync.json", None])
+def test_models_of_all_kinds_and_empty_folders_are_replaced(run, tmp_path, mark):
+    old = tmp_path / "old"
+    old.mkdir()
+    if mark is not None:
+        (old / mark).write_text("{}")
+    with pytest.raises(InputError, match="--force"):
+        export_model(run, old)
+    assert read_info(export_model(run, old, force=True)).kind == "lmgg"
+
+
 def test_bad_facts_leave_nothing(run, tmp_path):
     facts = tmp_path / "facts.json"
     facts.write_text('{"description": "x"}')

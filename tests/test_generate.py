@@ -11,7 +11,6 @@ import pytest
 
 from generated import speech_like, write_sound, write_video
 from lipglance import generate as generate_module
-from lipglance.cli import main
 from lipglance.crop import CropConfig
 from lipglance.errors import InputError
 from lipglance.face import FaceFinder, Landmarks
@@ -232,7 +231,7 @@ def test_a_face_whose_mouth_is_cut_off_is_refused(model):
 
 def test_where_no_face_is_found_it_is_told_that_the_picture_was_scaled_down(model):
     grey = np.full((400, 600, 3), 128, np.uint8)
-    with pytest.raises(InputError, match="no face.*scaled down from 600x400 px.*--max-side"):
+    with pytest.raises(InputError, match=r"no face.*scaled down from 600x400 px.*--max-side"):
         open_portrait(grey, model.crop, max_side=100)
     with pytest.raises(InputError) as told:
         open_portrait(grey, model.crop)
@@ -318,9 +317,3 @@ def test_what_other_threads_tell_is_told(caplog):
         other.join()
         generate_module.log.warning("clipped")
     assert len(caplog.records) == 2
-
-
-def test_help_says_what_becomes_of_a_video(capsys):
-    for command, told in (("generate", "a video, which is dubbed"), ("compare", "first frame")):
-        assert main([command, "--help"]) == 0
-        assert told in " ".join(capsys.readouterr().out.replace("│", " ").split())

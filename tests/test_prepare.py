@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -372,7 +373,7 @@ def test_another_configuration_in_the_same_folder(shards, grid, options, message
     [
         ({"size": 60}, "multiple of 8"),
         ({"region": "nose"}, "lips or face"),
-        ({"max_seconds": 0.1}, "expected 0.64 or more"),
+        *(({"max_seconds": s}, "expected 0.64 or more") for s in (0.1, nan, inf, 1e308)),
         ({"half_side": 0}, "expected 0.3 to 10"),
         ({"workers": 0}, "expected 1 or more"),
         ({"limit": 0}, "expected 1 or more"),

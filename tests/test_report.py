@@ -215,3 +215,35 @@ def test_bad_input_is_one_clear_line(found, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["report", str(tmp_path / "empty"), "-o", str(tmp_path / "new.html")]) == 2
     assert "holds no JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("folder", "folder is a directory; expected a file"),
+        ("nowhere/x.html", "nowhere does not exist; expected one for x.html; make it"),
+        ("results/R.json", "both read and written"),
+        ("shard.tar", "both read and written"),
+    ],
+)
+def test_a_page_that_cannot_be_is_told_before_any_work(found, tmp_path, capsys, output, told):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "shard.tar").write_bytes(b"")
+    before = sorted(tmp_path.rglob("*")), found.read_text()
+    command = ["report", str(found), "-o", str(tmp_path / output), "--force"]
+    assert main([*command, "--data", str(tmp_path / "shard.tar")]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert (sorted(tmp_path.rglob("*")), found.read_text()) == before
+
+
+def test_a_page_that_fails_leaves_no_part_of_it(found, tmp_path, capsys, monkeypatch):
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["report", str(found), "-o", str(tmp_path / "r.html")]) == 2
+    assert "r.html: cannot write the page: No space left" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lipglance.cli import main
 from lipglance.shards import ShardDataset
 from lipglance.sync_report import best_threshold, confidence_table, report_table, sync_report
 from synthetic_shards import write_shards
@@ -69,3 +70,9 @@ def test_the_threshold_tells_own_from_other_best():
     # Together a compromise in which each of the two weighs the same.
     assert best_threshold([first, second, second])[0] == 0.36
     assert best_threshold([first, first, second])[0] in (0.25, 0.26)
+
+
+def test_an_output_that_cannot_be_is_told_before_any_work(tmp_path, capsys):
+    for output, told in ((tmp_path, "is a directory"), (tmp_path / "no" / "r.json", "make it")):
+        assert main(["sync-report", "--data", str(tmp_path / "x"), "-o", str(output)]) == 2
+        assert told in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lipglance.checkpoint import read_checkpoint  # noqa: E402
+from lipglance.cli import main  # noqa: E402
 from lipglance.config import from_dict  # noqa: E402
 from lipglance.errors import InputError  # noqa: E402
 from lipglance.trainer import RunOptions, arithmetic, train  # noqa: E402
@@ -170,6 +171,31 @@ def test_bf16_only_where_the_cpu_has_it(known, monkeypatch):
     assert arithmetic("bf16", "cpu") == ("bf16" if known else "fp32")
     assert arithmetic("bf16", "cuda") == "bf16"
     assert arithmetic("fp32", "cpu") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"accelerator": "foo"}, "--accelerator foo; expected auto, cpu or cuda"),
+        ({"accelerator": "cuda"}, "torch finds 0 CUDA GPUs.*--accelerator cpu"),
+        ({"minutes": float("nan")}, "--minutes nan; expected"),
+        ({"cache_gib": float("inf")}, "--cache-gib inf; expected"),
+    ],
+)
+def test_options_that_make_no_sense(monkeypatch, options, told):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match=told):
+        RunOptions(**options)
+
+
+def test_a_missing_accelerator_is_told_in_one_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    command = ["train", "c.yaml", "--data", str(tmp_path), "--run", str(tmp_path / "run")]
+    assert main([*command, "--accelerator", "cuda"]) == 2
+    error = capsys.readouterr().err
+    assert "CUDA" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_config_in_the_same_folder_is_refused(shards, finished):

@@ -163,8 +163,10 @@ def _finished(
             yield from early
             early = []
     if heard < shortest:
+        # Rounded down: it must not look like what is expected.
+        tenths = 10_000 * heard // source_rate
         raise InputError(
-            f"{name} holds {heard} samples of sound ({1000 * heard / source_rate:.0f} ms); "
+            f"{name} holds {heard} samples of sound ({tenths / 10:g} ms); "
             "expected at least one video frame (40 ms); give a longer recording"
         )
     yield from intake.finish()

@@ -43,7 +43,7 @@ def bench_command(
         ),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="The median of so many runs is told.")] = 3,
-    side: Annotated[int, typer.Option(min=128, max=8192, help="Side of the photo, pixels.")] = 1024,
+    side: Annotated[int, typer.Option(min=256, max=8192, help="Side of the photo, pixels.")] = 1024,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads for the network; else all.")
     ] = None,

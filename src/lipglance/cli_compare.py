@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
 import typer
 
 from lipglance.cli_options import (
-    FaceArgument,
     FaceNumberOption,
     ForceOption,
     JsonOption,
@@ -27,7 +27,13 @@ from lipglance.writer import check_target
 
 
 def compare_command(
-    face: FaceArgument,
+    face: Annotated[
+        Path,
+        typer.Argument(
+            help="Photo of a face, or a video: its first frame with a usable face is taken.",
+            show_default=False,
+        ),
+    ],
     speech: SpeechArgument,
     output: OutputOption,
     models: Annotated[

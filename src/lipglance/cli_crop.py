@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from lipglance.cli_options import ForceOption, JsonOption, OutputOption, QuietOption
+from lipglance.cli_options import (
+    ForceOption,
+    JsonOption,
+    OutputOption,
+    QuietOption,
+    check_not_read,
+)
 from lipglance.cli_report import Report
 from lipglance.crop import CropConfig
 from lipglance.media import audio_info, iter_audio, video_info
@@ -33,6 +39,7 @@ def crop_command(
     faces the largest is followed.
     """
     check_target(output, force)
+    check_not_read(output, video)
     config = CropConfig(size) if region == "lips" else CropConfig.face(size)
     with Report(quiet=quiet, as_json=as_json) as report:
         info = video_info(video)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from lipglance.cli_options import (
-    FaceArgument,
     FaceNumberOption,
     ForceOption,
     JsonOption,
@@ -30,7 +29,13 @@ from lipglance.writer import check_target
 
 
 def generate_command(
-    face: FaceArgument,
+    face: Annotated[
+        Path,
+        typer.Argument(
+            help="Photo of a face, or a video, which is dubbed: each frame gets a new mouth.",
+            show_default=False,
+        ),
+    ],
     speech: SpeechArgument,
     output: OutputOption,
     view: ViewOption = "face",

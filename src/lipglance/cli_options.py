@@ -9,13 +9,6 @@ import typer
 
 from lipglance.errors import InputError
 
-FaceArgument = Annotated[
-    Path,
-    typer.Argument(
-        help="Photo of a face, or a video: its first frame with a usable face is taken.",
-        show_default=False,
-    ),
-]
 SpeechArgument = Annotated[
     Path, typer.Argument(help="Sound or video that holds the speech.", show_default=False)
 ]

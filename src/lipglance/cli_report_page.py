@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .cli_options import check_not_read
 from .errors import InputError
 
 
@@ -34,6 +35,7 @@ def report_command(
     ]
     if not files:
         raise InputError(f"{results[0]} holds no JSON; expected results of lipglance evaluate")
+    check_not_read(output, *files, *(data or ()))
     report(files, output, data or (), force=force)
     for path in files if as_latex else ():
         typer.echo(latex(read_results(path)))

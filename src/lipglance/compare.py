@@ -203,8 +203,13 @@ def caption(text: str, width: int, height: int) -> Image:
 
 def _check_names(names: Sequence[str]) -> None:
     known = ", ".join([*(info.name for info in available()), REAL, STILL])
-    if not names or not all(names):
+    if not any(names):
         raise InputError(f"no model is named; expected 1 to {MAX_COLUMNS} of: {known}")
+    if not all(names):
+        raise InputError(
+            f"name {names.index('') + 1} of {len(names)} is empty; expected one of: {known}; take "
+            "a comma away"
+        )
     if len(names) > MAX_COLUMNS:
         raise InputError(f"got {len(names)} models; expected at most {MAX_COLUMNS} columns")
     twice = [name for name, times in Counter(names).items() if times > 1]

@@ -45,6 +45,9 @@ _WRITERS = {
 
 FACTS = ("description", "trained_on", "licence")
 
+_MARKS = ("model.json", "motion.json", "sync.json")
+"""What every export holds one of, and what may be replaced is known by."""
+
 
 def load_generator(state: dict[str, Any]) -> tuple[nn.Module, TrainConfig]:
     """Return the running average of the generator of a checkpoint's state, and its config."""
@@ -100,13 +103,12 @@ def export_model(
         The folder.
 
     Raises:
-        InputError: no checkpoint, unreadable facts, an existing folder without ``force``, or an
-            ONNX file that does not agree with the trained network.
+        InputError: no checkpoint, unreadable facts, an existing folder without ``force`` or one
+            that is no model's, or an ONNX file that does not agree with the trained network.
     """
     run, output = Path(run), Path(output)
+    _check_output(output, force, *(path for path in (run, facts) if path is not None))
     state = read_checkpoint(run if run.is_file() else run / "last.pt")
-    if output.exists() and not force:
-        raise InputError(f"{output} exists; give --force to replace it, or another folder")
     said = _read_facts(facts) | ({} if motion is None else {"motion": str(motion)})
     if begun is not None:
         model, share = begun
@@ -134,6 +136,26 @@ def export_model(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return output
+
+
+def _check_output(output: Path, force: bool, *read: str | Path) -> None:
+    """InputError unless nothing but a model is lost when the folder is replaced."""
+    if not output.name.strip("."):
+        raise InputError(f"{output} is no name of a model; expected a folder's; give one with -o")
+    if output.is_symlink() or (output.exists() and not output.is_dir()):
+        raise InputError(f"{output} is a file or a link; expected a folder; give another name")
+    if not output.exists():
+        return
+    for source in map(Path, read):
+        if output.resolve() in (source.resolve(), *source.resolve().parents):
+            raise InputError(f"{output} holds {source}, which is read; give another folder with -o")
+    if any(output.iterdir()) and not any((output / name).is_file() for name in _MARKS):
+        raise InputError(
+            f"{output} holds something else than a model, which would be lost; expected a model's "
+            "folder, an empty or a new one; give another with -o"
+        )
+    if not force:
+        raise InputError(f"{output} exists; give --force to replace it, or another folder")
 
 
 def _write_lmgg(state: dict[str, Any], folder: Path, said: dict[str, Any]) -> float:

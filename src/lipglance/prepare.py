@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,9 @@ def _config(size: int, region: str, half_side: float | None, max_seconds: float)
             raise InputError(f"--half-side {half_side}; expected 0.3 to 10")
         crop = replace(crop, half_side=half_side)
     config = CutConfig(crop=crop, max_seconds=max_seconds)
-    if config.max_frames < config.min_frames:
-        raise InputError(f"--max-seconds {max_seconds}; expected {config.min_frames / FPS} or more")
+    if not isfinite(max_seconds * FPS) or config.max_frames < config.min_frames:
+        least = config.min_frames / FPS
+        raise InputError(f"--max-seconds {max_seconds}; expected {least} or more, as 10")
     return config
 
 

@@ -30,6 +30,7 @@ from .geometry import Image
 from .report_plots import NOT_MODELS, bars, offsets, track
 from .results import CROSS_NOTE, corpora_of, crossed, head, heading, row_lines
 from .rows import make_row
+from .shard_index import check_place, write_text
 from .shards import Sample, ShardDataset
 from .voiced_clips import babblers_of, voiced
 
@@ -63,10 +64,9 @@ def report(
         force: replace a page that is there.
 
     Raises:
-        InputError: a file that holds no results, or an output that is there.
+        InputError: a file that holds no results, or an output that is there or cannot be written.
     """
-    if output.exists() and not force:
-        raise InputError(f"{output} exists; give another name or --force to replace it")
+    check_place(output, force)
     parts = []
     for path in results:
         parts += list(_section(read_results(path), data))
@@ -77,9 +77,10 @@ def report(
         "<i>real</i> is the clip itself, <i>still</i> its first frame's lips all the time, "
         "<i>mismatched</i> real lips of another clip.</p>" + "".join(parts) + "</html>"
     )
-    part = output.with_name(f".{output.name}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(output)
+    try:
+        write_text(output, page)
+    except OSError as error:
+        raise InputError(f"{output}: cannot write the page: {error.strerror}") from None
 
 
 def read_results(path: Path) -> dict[str, Any]:

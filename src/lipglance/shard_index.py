@@ -33,6 +33,19 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+def check_place(path: Path, force: bool = False) -> None:
+    """InputError where `write_text` could not write, or may not for want of ``force``."""
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; expected a file; give another name")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"the directory {path.parent} does not exist; expected one for {path.name}; make it "
+            "first"
+        )
+    if path.exists() and not force:
+        raise InputError(f"{path} exists; give another name or --force to replace it")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     part = part_path(path)

@@ -21,7 +21,7 @@ from .metrics import bootstrap
 from .progress_bar import progress_bar
 from .results import about_data, markdown_table, with_interval
 from .runtime import hardware
-from .shard_index import write_text
+from .shard_index import check_place, write_text
 from .shards import Sample, ShardDataset
 from .sync import SURE, FloatArray, SyncExpert, judge, windows_right
 
@@ -170,6 +170,8 @@ def sync_report_command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress, no table")] = False,
 ) -> None:
     """Report how often the sync expert is right, on clips of a split."""
+    if output is not None:
+        check_place(output, force=True)
     samples = list(ShardDataset(data, split=split))
     net = SyncExpert(expert)
     shown = sys.stderr.isatty() and not quiet

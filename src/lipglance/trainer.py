@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from .starts import read_start
 
 log = logging.getLogger("lipglance")
 
+ACCELERATORS = ("auto", "cpu", "cuda")
 PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
 
@@ -49,6 +51,19 @@ class RunOptions:
     devices: int = 1
     threads: int = 0
     cache_gib: float = 6.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("minutes", self.minutes), ("cache-gib", self.cache_gib)):
+            if not 0 <= value < inf:
+                raise InputError(f"--{name} {value}; expected a number, 0 or more")
+        if self.accelerator not in ACCELERATORS:
+            raise InputError(f"--accelerator {self.accelerator}; expected auto, cpu or cuda")
+        there = torch.cuda.device_count()
+        if self.accelerator == "cuda" and self.devices > there:
+            raise InputError(
+                f"--accelerator cuda with --devices {self.devices}, but torch finds {there} CUDA "
+                "GPUs; expected one for each; give fewer, or --accelerator cpu"
+            )
 
 
 def arithmetic(precision: str, accelerator: str) -> str:
