@@ -263,6 +263,8 @@ def test_results_are_not_overwritten_unasked(drawn, data, tmp_path):
     assert output.read_text() == "precious"
     run(data, output, force=True, limit=1)
     assert json.loads(output.read_text())["rows"]
+    with pytest.raises(InputError, match="is a directory; expected a file"):
+        run(data, tmp_path, force=True)
 
 
 def test_results_of_the_same_question_are_kept(drawn, data, tmp_path, monkeypatch):

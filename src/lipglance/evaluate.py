@@ -85,6 +85,8 @@ def evaluate(
         raise InputError(f"identity {identity!r}; expected one of {', '.join(IDENTITIES)}")
     if identity == "other" and "pasted" in models:
         raise InputError("row pasted with other identities: nobody filmed those lips; leave it out")
+    if output.is_dir():
+        raise InputError(f"{output} is a directory; expected a file; give another name")
     if output.exists() and not (force or keep):
         raise InputError(f"{output} exists; give another name or --force to replace it")
     voice_facts = check_voice(voice)
