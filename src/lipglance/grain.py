@@ -25,8 +25,8 @@ _SAMPLE, _AROUND = 11, 5
 # which may be all white.
 _GRID = 8
 _TAKEN = (0.4, 0.6, 0.8, 1.0)
-# Side of what is made anew, px; farther on it is the same again.
-_TILE = 128
+#: Side of what is made anew, px; farther on it is the same again.
+TILE = 128
 
 
 def grain_like(patch: Image, height: int, width: int, plain: float) -> FloatArray:
@@ -47,16 +47,16 @@ def grain_like(patch: Image, height: int, width: int, plain: float) -> FloatArra
     """
     samples = _samples(patch, plain)
     chance = np.random.default_rng(0)
-    tile = np.zeros((_TILE, _TILE, 3), np.float32)
+    tile = np.zeros((TILE, TILE, 3), np.float32)
     edge = _SAMPLE // 2
     for spot in samples:
-        noise = chance.standard_normal((_TILE, _TILE), np.float32)
+        noise = chance.standard_normal((TILE, TILE), np.float32)
         noise = np.pad(noise, edge, mode="wrap")
         for channel in range(3):
             spread = cv2.filter2D(noise, cv2.CV_32F, spot[..., channel])
             tile[..., channel] += spread[edge:-edge, edge:-edge]
     tile /= np.float32(_SAMPLE * np.sqrt(max(1, len(samples))))
-    return np.tile(tile, (-(-height // _TILE), -(-width // _TILE), 1))[:height, :width]
+    return np.tile(tile, (-(-height // TILE), -(-width // TILE), 1))[:height, :width]
 
 
 def _samples(patch: Image, plain: float) -> list[FloatArray]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lipglance.errors import InputError
 from lipglance.geometry import Floats, Image, apply, enlargement, invert
-from lipglance.grain import grain_like
+from lipglance.grain import TILE, grain_like
 from lipglance.mouth_warp import compose, warped
 
 FloatArray = NDArray[np.float32]
@@ -64,7 +64,8 @@ class Place:
         self._back[:, 2] -= low
         shown = picture[low[1] : high[1], low[0] : high[0]]
         wide, tall = (int(side) for side in high - low)
-        self._grain = grain_like(shown, tall, wide, _PLAIN) if grain else np.float32(0)
+        # As much as is needed: in a large picture's size it would take 100 MB.
+        self._grain = grain_like(shown, min(tall, TILE), wide, _PLAIN) if grain else None
         larger = enlargement(back)
         self._crisper = _CRISPER * float(np.clip((larger - 1) / (_BLURRED - 1), 0, 1))
         # From the crop enlarged, whose pixel centres lie elsewhere, to the box.
@@ -82,7 +83,10 @@ class Place:
         patch = frame[top:bottom, left:right]
         brought = self._brought(np.concatenate([flow @ self._unit.T, mask[..., None]], axis=2))
         painted = self._brought(self._crisp(colour))
-        painted += self._grain
+        if self._grain is not None:
+            for row in range(0, len(painted), TILE):
+                part = painted[row : row + TILE]
+                part += self._grain[: len(part)]
         patch[:] = compose(patch, brought[..., :2], brought[..., 2], painted)
         return frame
 
