@@ -48,9 +48,8 @@ def ahead(
         makers.stop()
 
 
-# What was made, or why it was not. These queues and not those of `queue` or `concurrent.futures`,
-# whose locks are Python's own: a signal's exception (Ctrl-C) may come between taking such a lock
-# and knowing that it is taken, and all who wait for it wait for ever.
+# What was made, or why it was not. Not a `concurrent.futures.Future`, whose lock is Python's own:
+# see `behind`.
 _Box = SimpleQueue[tuple[list[Made], BaseException | None]]
 
 

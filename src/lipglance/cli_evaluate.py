@@ -63,7 +63,7 @@ def evaluate_command(
         limit=limit,
         workers=workers,
         force=force,
-        progress=sys.stderr.isatty() and not quiet,
+        progress=not quiet,
         command=shlex.join(["lipglance", *sys.argv[1:]]),
         expert=expert,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +56,7 @@ def prepare_command(
         limit=limit,
         splits=_listed(splits),
         held_out=_listed(held_out),
-        progress=not quiet and sys.stderr.isatty(),
+        progress=not quiet,
     )
     if as_json:
         typer.echo(json.dumps(summary, indent=1, ensure_ascii=False))

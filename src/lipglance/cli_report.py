@@ -104,7 +104,4 @@ class Report(logging.Handler):
         self, what: str, total: int | None
     ) -> AbstractContextManager[Callable[[int], None]]:
         """A bar on a terminal, nothing elsewhere; yields what is to be told how much is done."""
-        # Without a window or with its output closed a program has no stderr.
-        terminal = sys.stderr is not None and sys.stderr.isatty()
-        shown = terminal and not (self.quiet or self.as_json)
-        return progress_bar(what, total, shown=shown)
+        return progress_bar(what, total, shown=not (self.quiet or self.as_json))

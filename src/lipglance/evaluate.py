@@ -27,7 +27,7 @@ from lipglance.progress_bar import progress_bar
 from lipglance.results import about_data, summarise
 from lipglance.rows import describe_row
 from lipglance.runtime import hardware
-from lipglance.shard_index import write_text
+from lipglance.shard_index import check_place, write_text
 from lipglance.shards import Sample, ShardDataset
 from lipglance.sync import describe_expert, packaged_expert
 from lipglance.voiced_clips import babblers_of, check_voice
@@ -85,10 +85,7 @@ def evaluate(
         raise InputError(f"identity {identity!r}; expected one of {', '.join(IDENTITIES)}")
     if identity == "other" and "pasted" in models:
         raise InputError("row pasted with other identities: nobody filmed those lips; leave it out")
-    if output.is_dir():
-        raise InputError(f"{output} is a directory; expected a file; give another name")
-    if output.exists() and not (force or keep):
-        raise InputError(f"{output} exists; give another name or --force to replace it")
+    check_place(output, force or keep, parents=True)
     voice_facts = check_voice(voice)
     facts = [describe_row(name) for name in models]
     predictor_path()

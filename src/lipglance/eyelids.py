@@ -75,9 +75,8 @@ class Eyelid:
         self.box = (ground.left, ground.top, ground.left + width, ground.top + height)
         self._ground = ground
         self._eye = eye
-        patch = picture[ground.top : self.box[3], ground.left : self.box[2]]
         self._grain = grain_like(_cheek(picture, eye), height, width, _PLAIN)
-        seen = patch.astype(np.float32)
+        seen = picture[ground.top : self.box[3], ground.left : self.box[2]].astype(np.float32)
         light = seen @ LUMA
         self._seen = seen
         self._open = np.maximum(ground.lower - ground.upper, 0)

@@ -99,11 +99,11 @@ class HeardMotion(Row):
 
     def points(self, clip: Clip, real: Floats) -> Floats:
         """See `Row`; without a face in the first frame the mouth stays as it is."""
-        model, motion, given = self._model, self._model.motion, clip.face_points()
-        inside = clip.identity_points(model.crop)
+        model, motion = self._model, self._model.motion
+        given = clip.identity_points(model.crop)
         told = np.zeros((clip.frames, len(_MOUTH), 2))
-        if given is not None and inside is not None:
-            session = motion.start(inside, clip.identity(model.crop))
+        if given is not None:
+            session = motion.start(given, clip.identity(model.crop))
             heard = session.feed(clip.audio(model.audio.sample_rate))
             changes = np.concatenate([heard, session.finish(clip.frames)])
             shape = motion.basis.to_template(given)[:, :2] @ (

@@ -141,14 +141,15 @@ def open_portrait(
     try:
         chosen = _choose(picture, name, crop, face_index)
     except NoFaceError as error:
-        if view != "lips" and scale < 1:
+        if view == "lips":
+            chosen = _mouth_only(picture, name, crop)
+        elif scale < 1:
             raise NoFaceError(
                 f"{error}; it was scaled down from {face.shape[1]}x{face.shape[0]} px: if the face "
                 "in it is small, try a larger --max-side (max_side)"
             ) from None
-        if view != "lips":
+        else:
             raise
-        chosen = _mouth_only(picture, name, crop)
     return replace(chosen, scale=scale)
 
 

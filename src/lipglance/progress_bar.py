@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,15 +11,16 @@ from contextlib import contextmanager
 def progress_bar(
     what: str, total: int | None, *, shown: bool, done: int = 0
 ) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr, or nothing; yields what is to be told how much is done in all.
+    """Show a bar on a terminal, nothing elsewhere; yields what is to be told how much is done.
 
     Args:
         what: the word before the bar.
         total: how much there is to do, None where nobody knows.
-        shown: False for no bar.
+        shown: False for no bar on a terminal either.
         done: how much of it was done before.
     """
-    if not shown:
+    # Without a console or with its output closed a program has no stderr.
+    if not shown or sys.stderr is None or not sys.stderr.isatty():
         yield lambda count: None
         return
     # Here, because a command in a pipe need not wait for rich.

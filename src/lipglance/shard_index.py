@@ -33,11 +33,14 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def check_place(path: Path, force: bool = False) -> None:
-    """InputError where `write_text` could not write, or may not for want of ``force``."""
+def check_place(path: Path, force: bool = False, *, parents: bool = False) -> None:
+    """InputError where `write_text` could not write, or may not for want of ``force``.
+
+    parents: whether missing folders will be made.
+    """
     if path.is_dir():
         raise InputError(f"{path} is a directory; expected a file; give another name")
-    if not path.parent.is_dir():
+    if not parents and not path.parent.is_dir():
         raise InputError(
             f"the directory {path.parent} does not exist; expected one for {path.name}; make it "
             "first"

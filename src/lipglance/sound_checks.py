@@ -41,10 +41,9 @@ class SoundCheck:
         self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
         return samples
 
-    def hear(self, samples: FloatArray) -> FloatArray:
-        """Samples (channels, n) as they are heard, their channels mixed; given back as they are."""
+    def hear(self, samples: FloatArray) -> None:
+        """Look at samples (channels, n) as they are heard, their channels mixed."""
         self._heard = max(self._heard, float(np.abs(samples).max(initial=0.0)))
-        return samples
 
     def report(self, name: str) -> None:
         """Log one warning for each thing found in the sound called `name`."""

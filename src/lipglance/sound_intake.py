@@ -38,7 +38,8 @@ class Intake:
         """
         self.seconds += Fraction(samples.shape[1], rate)
         clean = self._check.clean(samples)
-        heard = self._check.hear(mixed(clean, names, self.channels))
+        heard = mixed(clean, names, self.channels)
+        self._check.hear(heard)
         yield from self._resampler.feed(heard, rate)
 
     def finish(self) -> Iterator[FloatArray]:

@@ -7,7 +7,6 @@ And how sure it is where lips and sound belong together and where they do not: w
 from __future__ import annotations
 
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,8 +173,7 @@ def sync_report_command(
         check_place(output, force=True)
     samples = list(ShardDataset(data, split=split))
     net = SyncExpert(expert)
-    shown = sys.stderr.isatty() and not quiet
-    groups = sync_report(net, samples, progress=shown)
+    groups = sync_report(net, samples, progress=not quiet)
     if not quiet:
         typer.echo(report_table(groups))
         typer.echo("\nConfidence (LSE-C), percentiles over clips:\n")
